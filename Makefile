@@ -1,0 +1,94 @@
+# Every target sets itself up: the virtual environment is made once and brought up to
+# date only when pyproject.toml changes. Another interpreter gets an environment of
+# its own, so that `make PYTHON=python3.12 test` leaves the first one alone.
+
+PYTHON ?= python3
+ifeq ($(PYTHON),python3)
+VENV ?= .venv
+else
+VENV ?= .venv-$(notdir $(PYTHON))
+endif
+
+BIN := $(VENV)/bin
+SOURCES := helixnb tests $(wildcard benchmarks)
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+CHROMIUM := $(or $(HELIXNB_CHROMIUM),$(shell command -v chromium || \
+	command -v chromium-browser || command -v google-chrome))
+PYTEST_FLAGS ?=
+
+# Bokeh's scripts come from the installed package, so notebooks work without a network.
+export PANEL_INLINE := True
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo lab test test-python test-notebooks test-browser lint docs clean
+
+help:
+	@echo "make demo          simulate a filament, refine it, write the results to demo/"
+	@echo "make lab           open the first notebook in JupyterLab"
+	@echo "make test          lint, types, tests, notebooks (and browser, where there is one)"
+	@echo "make lint          ruff and mypy only"
+	@echo "make test-browser  drive JupyterLab in headless Chromium"
+	@echo "make docs          build the documentation into site/"
+	@echo "make clean         remove what these targets made, environments included"
+	@echo "make PYTHON=python3.12 ...   the same with another interpreter"
+
+demo: $(VENV)/.stamp
+	$(BIN)/helixnb demo -o demo
+
+lab: $(VENV)/.stamp
+	$(BIN)/jupyter lab notebooks/01-first-refinement.ipynb
+
+test: lint test-python test-notebooks
+ifeq ($(CHROMIUM),)
+	@echo "browser tests skipped: none of chromium, chromium-browser, google-chrome" \
+	  "is on PATH (or name one in HELIXNB_CHROMIUM)"
+else
+	$(MAKE) test-browser
+endif
+
+lint: $(VENV)/.stamp-test $(VENV)/.stamp-dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+test-python: $(VENV)/.stamp-test
+	$(BIN)/pytest -m "not browser" $(PYTEST_FLAGS) tests
+
+test-notebooks: $(VENV)/.stamp-test
+ifneq ($(NOTEBOOKS),)
+	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	  $(PYTEST_FLAGS) notebooks/
+endif
+
+test-browser: $(VENV)/.stamp-test $(VENV)/.stamp-browser
+	$(BIN)/pytest -m browser $(PYTEST_FLAGS) tests
+
+docs: $(VENV)/.stamp-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv .venv-* demo site build dist .pytest_cache .mypy_cache .ruff_cache
+	find helixnb tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} +
+	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+# --- environment -----------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "helixnb needs Python 3.11 or newer; '$(PYTHON)' is missing or older."; \
+	  echo "Name another one, for example: make PYTHON=python3.12 test"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make a virtual environment: its ensurepip is missing."; \
+	  echo "On Debian or Ubuntu: sudo apt install python3-venv; then run make again."; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp: pyproject.toml | $(BIN)/python
+	@echo "setting up $(VENV) (the first time takes a few minutes)"
+	$(BIN)/python -m pip install -qq -e .
+	@touch $@
+
+$(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp
+	@echo "adding what '$*' needs to $(VENV)"
+	$(BIN)/python -m pip install -qq -e ".[$*]"
+	@touch $@

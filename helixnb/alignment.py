@@ -1,0 +1,243 @@
+"""One pass over the particles: E-step and M-step, chunk by chunk of filaments.
+
+Images are read, turned and scored in chunks of whole filaments, so that memory is
+bounded and segments of a filament can inform each other; sums and poses are what
+comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.backend import Backend
+from helixnb.core import ctf, images
+from helixnb.core.cylinder import CylinderGrid
+from helixnb.core.expectation import (
+    Chunk,
+    Posterior,
+    SearchSettings,
+    expectation,
+    make_frames,
+)
+from helixnb.core.fan import Fan
+from helixnb.core.initial_model import random_posterior
+from helixnb.core.maximization import Accumulator
+from helixnb.core.poses import Poses, summarise
+from helixnb.core.search import SearchLevel
+from helixnb.particles import ParticleSet
+from helixnb.progress import Progress, Stopwatch
+
+CHUNK_IMAGES = 192
+"""Images held at once; a longer filament is still kept whole."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What stays the same for all chunks of one pass.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    contrast : ndarray of float64, shape (n, 6)
+        CTF coefficients of all particles.
+    noise_power : ndarray of float64, shape (box // 2 + 1,)
+    grid : CylinderGrid
+        Of the sums.
+    backend : Backend
+    clock : Stopwatch
+    """
+
+    particles: ParticleSet
+    contrast: NDArray[np.float64]
+    noise_power: NDArray[np.float64]
+    grid: CylinderGrid
+    backend: Backend
+    clock: Stopwatch
+
+    @property
+    def spacing_per_A(self) -> float:
+        """One Fourier pixel, 1/A."""
+        return 1 / (self.particles.box_px * self.particles.pixel_size_A)
+
+    def load(self, index: NDArray[np.integer]) -> Chunk:
+        """Read and transform some particles.
+
+        Parameters
+        ----------
+        index : ndarray of int
+        """
+        particles = self.particles
+        with self.clock("read"):
+            stack = images.normalise(particles.read(index))
+        with self.clock("transform"):
+            transforms = images.padded_transforms(stack, self.grid.k_max)
+        flip = particles.flip_ratio[index]
+        return Chunk(
+            transforms=transforms,
+            contrast=self.contrast[index],
+            psi_prior_deg=particles.psi_prior_deg[index],
+            tilt_prior_deg=particles.tilt_prior_deg[index],
+            polarity_prior=np.stack([1 - flip, flip], axis=1),
+            filament=particles.filament[index],
+            axial_px=particles.axial_A[index] / particles.pixel_size_A,
+        )
+
+    def accumulate(
+        self, sums: Accumulator, chunk: Chunk, posterior: Posterior
+    ) -> None:
+        """Add the images of a chunk to the sums with their posterior weights.
+
+        Parameters
+        ----------
+        sums : Accumulator
+        chunk : Chunk
+        posterior : Posterior
+        """
+        wide = replace(posterior.level, k_max=self.grid.k_max)
+        with self.clock("rotate"):
+            frames = make_frames(
+                chunk,
+                posterior.cells,
+                wide,
+                self.noise_power,
+                self.spacing_per_A,
+                self.backend,
+            )
+        with self.clock("M-step"):
+            sums.add(posterior, frames, len(chunk), self.backend)
+
+
+def chunks_of_filaments(
+    index: NDArray[np.integer], filament: NDArray[np.int32]
+) -> Iterator[NDArray[np.integer]]:
+    """Group particles into chunks that keep filaments whole.
+
+    Parameters
+    ----------
+    index : ndarray of int
+        Particles to go through.
+    filament : ndarray of int32
+        Filament of every particle of the set.
+
+    Yields
+    ------
+    ndarray of int
+    """
+    ordered = index[np.argsort(filament[index], kind="stable")]
+    breaks = np.flatnonzero(np.diff(filament[ordered])) + 1
+    chunk: list[NDArray[np.integer]] = []
+    size = 0
+    for members in np.split(ordered, breaks):
+        if size and size + len(members) > CHUNK_IMAGES:
+            yield np.concatenate(chunk)
+            chunk, size = [], 0
+        chunk.append(members)
+        size += len(members)
+    if chunk:
+        yield np.concatenate(chunk)
+
+
+def align_half(
+    run: Pass,
+    index: NDArray[np.integer],
+    fans: list[Fan],
+    settings: SearchSettings,
+    poses: Poses,
+    progress: Progress,
+) -> tuple[Accumulator, int]:
+    """Score the particles of one half against its reference and sum them.
+
+    Parameters
+    ----------
+    run : Pass
+    index : ndarray of int
+        Particles of the half.
+    fans : list of Fan
+        Its reference at each search level.
+    settings : SearchSettings
+    poses : Poses
+        Of all particles; those of `index` are written in place.
+    progress : callable
+
+    Returns
+    -------
+    sums : Accumulator
+    cells_scored : int
+    """
+    sums = Accumulator.empty(run.grid)
+    scored = done = 0
+    for members in chunks_of_filaments(index, run.particles.filament):
+        progress("align", done, len(index))
+        chunk = run.load(members)
+        with run.clock("E-step"):
+            posterior = expectation(
+                chunk,
+                fans,
+                run.noise_power,
+                settings,
+                spacing_per_A=run.spacing_per_A,
+                backend=run.backend,
+            )
+            poses.put(members, summarise(chunk, posterior, run.grid.cyclic))
+        run.accumulate(sums, chunk, posterior)
+        scored += posterior.cells_scored
+        done += len(members)
+    return sums, scored
+
+
+def sum_at_random_azimuths(
+    run: Pass,
+    index: NDArray[np.integer],
+    level: SearchLevel,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> Accumulator:
+    """Sum particles at their given in-plane angles and random azimuths.
+
+    Parameters
+    ----------
+    run : Pass
+    index : ndarray of int
+    level : SearchLevel
+        One cell along psi, tilt and transverse shift.
+    rng : numpy.random.Generator
+    progress : callable
+
+    Returns
+    -------
+    Accumulator
+    """
+    sums = Accumulator.empty(run.grid)
+    done = 0
+    for members in chunks_of_filaments(index, run.particles.filament):
+        progress("initial density", done, len(index))
+        chunk = run.load(members)
+        run.accumulate(sums, chunk, random_posterior(chunk, level, rng))
+        done += len(members)
+    return sums
+
+
+def new_pass(
+    particles: ParticleSet,
+    noise_power: NDArray[np.float64],
+    grid: CylinderGrid,
+    backend: Backend,
+    clock: Stopwatch,
+) -> Pass:
+    """Prepare a pass over a particle set.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    noise_power : ndarray of float64
+    grid : CylinderGrid
+    backend : Backend
+    clock : Stopwatch
+    """
+    return Pass(
+        particles, ctf.coefficients(particles), noise_power, grid, backend, clock
+    )

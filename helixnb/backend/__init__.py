@@ -1,0 +1,92 @@
+"""Where arrays live and the few loops that array expressions cannot express well.
+
+A `Backend` is chosen once per session and handed to the core. It carries the array
+module `xp` and a handful of hot kernels; everything else in the core is plain array
+code. The device that runs is always reported, never silently swapped.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.errors import InputError
+
+DEVICES = ("auto", "cpu")
+
+
+class Backend(Protocol):
+    """Array module and kernels of one device."""
+
+    name: str
+    xp: ModuleType
+
+    def filament_frames(
+        self,
+        transforms: NDArray[np.complex64],
+        image: NDArray[np.int32],
+        psi_deg: NDArray[np.float64],
+        contrast: NDArray[np.float64],
+        whitening: NDArray[np.float32],
+        k_max: int,
+        spacing_per_A: float,
+    ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+        """Turn image transforms into the filament frame; see `cpu`."""
+
+    def gather_fan(
+        self,
+        harmonics: NDArray[np.complex64],
+        oversampling: int,
+        cyclic: int,
+        tilt_offset_deg: float,
+        k_max: int,
+    ) -> NDArray[np.complex64]:
+        """Slice harmonics H_n(v, u) at one tilt; see `cpu`."""
+
+    def scatter_fan(
+        self,
+        accumulator: NDArray[np.complex64],
+        fan: NDArray[np.complex64],
+        cyclic: int,
+        tilt_offset_deg: float,
+    ) -> None:
+        """Adjoint of `gather_fan` at oversampling 1; see `cpu`."""
+
+    def pool_rows(
+        self,
+        amplitudes: NDArray[np.complex64],
+        harmonic: NDArray[np.int32],
+        row_phase: NDArray[np.complex64],
+        n_harmonics: int,
+    ) -> NDArray[np.complex64]:
+        """Sum rows into azimuthal spectra for every axial shift; see `cpu`."""
+
+
+def get_backend(device: str = "auto") -> Backend:
+    """Return the backend for a device name.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu"}
+        "auto" takes the fastest device that this version supports.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    InputError
+        For a device this version cannot run on.
+    """
+    if device not in DEVICES:
+        raise InputError(
+            f"device {device!r} is not available: this version runs on "
+            f"{', '.join(DEVICES)}. Use device='cpu'."
+        )
+    from helixnb.backend import cpu
+
+    return cpu.CPU()

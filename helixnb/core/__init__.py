@@ -1,0 +1,1 @@
+"""Numerics of helical refinement: pure array functions, no state, no plotting."""

@@ -1,0 +1,205 @@
+"""What the segments of one filament tell each other.
+
+Segments of a filament share its polarity, and their azimuths and axial shifts are
+tied: with t the position of a box along the filament, the pattern at s + t is the
+same helix for every box, up to the picking error in s and slow twist disorder. Each
+segment's likelihood over (polarity, azimuth, axial shift) is therefore evidence for
+its neighbours. A forward-backward pass along the filament turns it into a prior for
+every segment from all the others, and decides polarity for the filament as a whole.
+
+The helix makes (azimuth, axial shift) a twisted torus, f(phi, s + rise) =
+f(phi + twist, s), whose Fourier modes exp(i n phi + i omega s) obey the selection
+rule omega rise = n twist + 2 pi q. Moving along the track and blurring by picking
+error or disorder are diagonal in these modes, so the pass is a few FFTs a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+_TINY = 1e-30
+"""Stands for zero where a logarithm is taken; safe in single precision."""
+
+
+@dataclass(frozen=True)
+class CoherenceModel:
+    """How tightly neighbouring segments are tied.
+
+    Parameters
+    ----------
+    twist_deg : float
+        Helical twist.
+    rise_px : float
+        Helical rise, pixels.
+    cyclic : int
+        Order of the cyclic group.
+    picking_sd_px : float
+        Standard deviation of a box position along the filament.
+    drift_deg : float
+        Standard deviation of the azimuth gained between neighbouring boxes, from
+        twist disorder and from error in the symmetry.
+    slip_probability : float
+        Chance that a segment says nothing about the next, which keeps one bad
+        segment from breaking a filament.
+    """
+
+    twist_deg: float
+    rise_px: float
+    cyclic: int
+    picking_sd_px: float
+    drift_deg: float
+    slip_probability: float = 0.02
+
+
+@dataclass(frozen=True)
+class _Modes:
+    """Orders n and axial frequencies omega of the modes of one table size."""
+
+    demodulation: NDArray[np.complex64]  # (n_axial, n_orders)
+    omega: NDArray[np.float64]  # (n_axial, n_orders), radians per pixel
+    order: NDArray[np.float64]  # (n_orders,)
+    n_azimuth: int
+
+    def forward(self, tables: NDArray[np.float32]) -> NDArray[np.complex64]:
+        spectrum = sfft.rfft(tables, axis=-1, workers=-1)
+        return sfft.fft(spectrum * self.demodulation, axis=-2, workers=-1)
+
+    def inverse(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+        rows = sfft.ifft(spectrum, axis=-2, workers=-1)
+        rows = rows * np.conj(self.demodulation)
+        tables = sfft.irfft(rows, self.n_azimuth, axis=-1, workers=-1)
+        return np.maximum(tables, 0, dtype=np.float32)
+
+    def kernel(
+        self, shift_px: NDArray[np.float64], axial_sd: float, turn_sd: float
+    ) -> NDArray[np.complex64]:
+        """Transfer function of a move along +s and a Gaussian blur."""
+        blur = np.exp(
+            -0.5 * (self.omega * axial_sd) ** 2 - 0.5 * (self.order * turn_sd) ** 2
+        )
+        move = np.exp(1j * self.omega * np.asarray(shift_px)[..., None, None])
+        return (blur * move).astype(np.complex64)
+
+
+def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int) -> _Modes:
+    order = model.cyclic * np.arange(n_azimuth // 2 + 1, dtype=float)
+    turns = order * model.twist_deg / 360.0  # of the phase over one rise
+    row = np.arange(n_axial)[:, None] / n_axial
+    q = sfft.fftfreq(n_axial, 1 / n_axial)[:, None]
+    total = (q + turns + n_axial / 2) % n_axial - n_axial / 2
+    return _Modes(
+        demodulation=np.exp(-2j * np.pi * row * turns).astype(np.complex64),
+        omega=2 * np.pi * total / model.rise_px,
+        order=order,
+        n_azimuth=n_azimuth,
+    )
+
+
+def filament_messages(
+    evidence: NDArray[np.float32],
+    axial_px: NDArray[np.float64],
+    polarity_prior: NDArray[np.float64],
+    model: CoherenceModel,
+) -> NDArray[np.float32]:
+    """Prior of every segment of one filament from all its other segments.
+
+    Parameters
+    ----------
+    evidence : ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+        Likelihood of each segment over polarity, axial shift and azimuth, scaled
+        per segment at will.
+    axial_px : ndarray of float64, shape (n,)
+        Position of each box along +v at the first polarity; NaN where unknown.
+    polarity_prior : ndarray of float64, shape (2,)
+        Prior probability of each polarity for the filament.
+    model : CoherenceModel
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+        Relative prior probability of each state; its scale is arbitrary per
+        segment.
+    """
+    track = np.argsort(axial_px, kind="stable")
+    known = np.isfinite(axial_px[track])
+    position = np.where(known, axial_px[track], 0.0)
+    modes = _modes(model, *evidence.shape[2:])
+    picking = modes.kernel(np.zeros(()), model.picking_sd_px, 0.0)
+    emission = np.stack(
+        [modes.inverse(modes.forward(e) * picking) for e in evidence[track]]
+    )
+    # Each table is scaled to a maximum of 1 so that products stay in range.
+    scale = np.maximum(emission.max((2, 3)), _TINY)
+    emission = np.maximum(emission / scale[..., None, None], _TINY)
+    forward, left = _pass(emission, position, known, modes, model)
+    backward, _ = _pass(
+        emission[::-1], position[::-1], known[::-1], modes, model
+    )
+    joint = forward * backward[::-1]
+    # Evidence of the whole filament for each polarity, less the segment's own.
+    log_scale = np.log(scale.astype(np.float64))
+    own = np.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_scale
+    prior = np.log(np.maximum(polarity_prior, _TINY))
+    weight = (left + log_scale).sum(0) + prior - own
+    weight = np.exp(weight - weight.max(1, keepdims=True))
+    messages = np.empty_like(evidence)
+    for i, segment in enumerate(track):
+        spread = modes.inverse(modes.forward(joint[i]) * picking)
+        messages[segment] = spread * weight[i, :, None, None].astype(np.float32)
+    return messages
+
+
+def _pass(
+    emission: NDArray[np.float32],
+    position: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    modes: _Modes,
+    model: CoherenceModel,
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Predictions from the left with mean 1, and log evidence of each segment."""
+    n = len(emission)
+    states = emission[0, 0].size
+    prediction = np.ones_like(emission)
+    log_evidence = np.zeros((n, 2))
+    gaps = np.abs(np.diff(position))
+    typical = np.median(gaps[gaps > 0]) if np.any(gaps > 0) else 1.0
+    drift = np.deg2rad(model.drift_deg)
+    for i in range(n):
+        filtered = prediction[i] * emission[i]
+        total = filtered.sum((1, 2), dtype=np.float64)
+        log_evidence[i] = np.log(total / states)
+        if i + 1 == n or not (known[i] and known[i + 1]):
+            continue
+        filtered *= (states / total)[:, None, None].astype(np.float32)
+        step = position[i + 1] - position[i]
+        # The second polarity runs the other way, so its positions change sign.
+        kernel = modes.kernel(
+            np.array([step, -step]), 0.0, drift * np.sqrt(abs(step) / typical)
+        )
+        moved = modes.inverse(modes.forward(filtered) * kernel)
+        slip = np.float32(model.slip_probability)
+        prediction[i + 1] = (1 - slip) * moved + slip
+    return prediction, log_evidence
+
+
+def independent_messages(
+    evidence: NDArray[np.float32], polarity_prior: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Flat priors that keep every segment on its own.
+
+    Parameters
+    ----------
+    evidence : ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+    polarity_prior : ndarray of float64, shape (2,)
+
+    Returns
+    -------
+    ndarray of float32, same shape as `evidence`
+    """
+    messages = np.empty_like(evidence)
+    messages[:] = polarity_prior[:, None, None].astype(np.float32)
+    return messages

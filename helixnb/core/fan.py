@@ -1,0 +1,158 @@
+"""Slices of a reference at every tilt of a search level, ready to be scored.
+
+A symmetric map has slice harmonics H_n(v, u) only near its layer lines, so of all
+pairs (n, v) a few per cent carry the signal. Pairs are kept by what they can change:
+the smallest are dropped while the expected log-likelihood they carry,
+1/2 sum |H|^2 <C^2> / noise, stays under a tolerance in nats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+from helixnb.backend import Backend
+from helixnb.core.cylinder import CylinderGrid
+from helixnb.core.halfplane import HalfPlane
+from helixnb.core.search import SearchLevel
+
+PAIR_TOLERANCE_NATS = 0.2
+"""Expected log-likelihood that dropped pairs may carry, per image."""
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Kept pairs of slice harmonics at each tilt of a level.
+
+    Parameters
+    ----------
+    level : SearchLevel
+    box_px : int
+    harmonic : ndarray of int32, shape (n_pairs,)
+        Harmonic index m of each pair, pairs sorted by row.
+    row_start : ndarray of int64, shape (n_rows + 1,)
+        Pairs of row v are row_start[v]:row_start[v + 1].
+    values : list of list of ndarray of complex64
+        values[tilt][v], shape (columns of the row, pairs of the row).
+    row_phase : ndarray of complex64, shape (n_pairs, n_axial)
+        exp(-2 pi i v s / D).
+    ring_power : ndarray of float32, shape (n_tilt, k_max + 1, n_azimuth)
+        1/2 sum of |P_phi|^2 over each ring, conjugates counted.
+    expected_nats : float
+        1/2 sum |H|^2 <C^2> / noise at zero tilt: what one image can tell.
+    """
+
+    level: SearchLevel
+    box_px: int
+    harmonic: NDArray[np.int32]
+    row_start: NDArray[np.int64]
+    values: list[list[NDArray[np.complex64]]]
+    row_phase: NDArray[np.complex64]
+    ring_power: NDArray[np.float32]
+    expected_nats: float
+
+
+def keep_pairs(
+    nats: NDArray[np.float64], tolerance: float = PAIR_TOLERANCE_NATS
+) -> NDArray[np.bool_]:
+    """Mark the pairs to keep: the rest together carry at most `tolerance`.
+
+    Parameters
+    ----------
+    nats : ndarray of float64
+        Expected log-likelihood of each pair, >= 0.
+    tolerance : float
+        Nats that may be lost.
+
+    Returns
+    -------
+    ndarray of bool, same shape
+    """
+    order = np.argsort(nats, axis=None)
+    lost = np.cumsum(nats.ravel()[order])
+    kept = np.ones(nats.size, bool)
+    kept[order[lost <= tolerance]] = False
+    return kept.reshape(nats.shape)
+
+
+def build_fan(
+    harmonics: NDArray[np.complex64],
+    grid: CylinderGrid,
+    level: SearchLevel,
+    signal_weight: NDArray[np.float64],
+    backend: Backend,
+) -> Fan:
+    """Slice a reference for one search level.
+
+    Parameters
+    ----------
+    harmonics : ndarray of complex64, shape `grid.shape`
+        The reference F_n(R, Z).
+    grid : CylinderGrid
+    level : SearchLevel
+    signal_weight : ndarray of float64, shape (k_max + 1,)
+        Mean C^2 / noise power of each ring over the images.
+    backend : Backend
+
+    Returns
+    -------
+    Fan
+    """
+    plane = HalfPlane(level.k_max)
+    m_max = min(level.m_max, grid.m_max)
+    first = grid.m_max - m_max
+    used = np.ascontiguousarray(harmonics[..., first : first + 2 * m_max + 1])
+    slices = [
+        backend.gather_fan(used, grid.oversampling, grid.cyclic, tilt, level.k_max)
+        for tilt in level.tilt_offset_deg
+    ]  # each (v, u, m)
+    weight = 0.5 * plane.multiplicity * signal_weight[plane.ring]
+    nats = np.stack(
+        [np.einsum("vum,vu->vm", np.abs(h) ** 2, weight) for h in slices]
+    )
+    kept = keep_pairs(nats.max(0))
+    row, index = np.nonzero(kept)
+    row_start = np.searchsorted(row, np.arange(plane.n_rows + 1))
+    values = [
+        [
+            np.ascontiguousarray(
+                h[v, plane.columns_of_row(v)][
+                    :, index[row_start[v] : row_start[v + 1]]
+                ]
+            )
+            for v in range(plane.n_rows)
+        ]
+        for h in slices
+    ]
+    box = grid.box_px
+    phase = np.exp(-2j * np.pi * np.outer(row, level.axial_px) / box)
+    return Fan(
+        level=level,
+        box_px=grid.box_px,
+        harmonic=(index - m_max).astype(np.int32),
+        row_start=row_start,
+        values=values,
+        row_phase=phase.astype(np.complex64),
+        ring_power=np.stack([_ring_power(h, plane, level.n_azimuth) for h in slices]),
+        expected_nats=float(nats[len(nats) // 2].sum()),
+    )
+
+
+def _ring_power(
+    slice_harmonics: NDArray[np.complex64], plane: HalfPlane, n_azimuth: int
+) -> NDArray[np.float32]:
+    """1/2 sum over rings of |P_phi|^2, shape (k_max + 1, n_azimuth)."""
+    m_max = slice_harmonics.shape[-1] // 2
+    out = np.zeros((plane.k_max + 1, n_azimuth), np.float32)
+    orders = np.arange(-m_max, m_max + 1) % n_azimuth
+    for v in range(plane.n_rows):
+        columns = plane.columns_of_row(v)
+        spectrum = np.zeros((columns.stop - columns.start, n_azimuth), np.complex64)
+        spectrum[:, orders] = slice_harmonics[v, columns]
+        slices = sfft.ifft(spectrum, axis=-1, workers=-1) * n_azimuth
+        power = np.abs(slices) ** 2 * plane.multiplicity[v, columns][:, None]
+        np.add.at(out, plane.ring[v, columns], 0.5 * power)
+    return out

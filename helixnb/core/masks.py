@@ -1,0 +1,85 @@
+"""Soft masks for filaments: cylinders with a clipped axial extent."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def soft_step(
+    distance: NDArray[np.float64], edge: float
+) -> NDArray[np.float64]:
+    """Cosine edge: 1 where distance <= 0, 0 beyond `edge`.
+
+    Parameters
+    ----------
+    distance : ndarray of float64
+        Signed distance outside the region.
+    edge : float
+        Width of the edge, same unit, > 0.
+
+    Returns
+    -------
+    ndarray of float64, same shape
+    """
+    return 0.5 * (1 + np.cos(np.pi * np.clip(distance / edge, 0, 1)))
+
+
+def axial_window(
+    box_px: int, fraction: float, edge_px: float
+) -> NDArray[np.float32]:
+    """Keep the central fraction of the axis, with soft ends inside the box.
+
+    Parameters
+    ----------
+    box_px : int
+    fraction : float
+        Part of the box kept at half height.
+    edge_px : float
+        Width of each soft end.
+
+    Returns
+    -------
+    ndarray of float32, shape (box_px,)
+    """
+    z = np.abs(np.arange(box_px) - box_px // 2)
+    inner = fraction * box_px / 2 - edge_px / 2
+    return soft_step(z - inner, edge_px).astype(np.float32)
+
+
+def cylinder(
+    box_px: int,
+    *,
+    outer_radius_px: float,
+    inner_radius_px: float = 0.0,
+    axial_fraction: float = 1.0,
+    edge_px: float = 5.0,
+    axial_edge_px: float = 5.0,
+) -> NDArray[np.float32]:
+    """Soft hollow cylinder about the helix axis.
+
+    Parameters
+    ----------
+    box_px : int
+    outer_radius_px, inner_radius_px : float
+        Radii at which the mask is still 1.
+    axial_fraction : float
+        Central part of the axis kept; 1 leaves the axis unmasked.
+    edge_px, axial_edge_px : float
+        Widths of the cosine edges across and along the axis.
+
+    Returns
+    -------
+    ndarray of float32, shape (box_px, box_px, box_px)
+    """
+    axis = np.arange(box_px) - box_px // 2
+    radius = np.hypot(axis[:, None], axis[None, :])
+    section = soft_step(radius - outer_radius_px, edge_px)
+    if inner_radius_px > 0:
+        section = section * soft_step(inner_radius_px - radius, edge_px)
+    along = (
+        axial_window(box_px, axial_fraction, axial_edge_px)
+        if axial_fraction < 1
+        else np.ones(box_px, np.float32)
+    )
+    return (along[:, None, None] * section[None]).astype(np.float32)

@@ -1,0 +1,214 @@
+"""M-step: the adjoint of scoring, summed into cylindrical harmonics.
+
+With posterior weights g(phi, s) of a cell, the expected data term is
+
+    D_n(v, u) += sum_{phi, s} g exp(-i n phi) exp(2 pi i (u t + v s) / D) X C / noise
+
+and the weight W_n the same with C^2 / noise and no phase. Cells are taken one tilt at
+a time, so that each row v is one matrix product over all cells, and the result is
+scattered once per tilt into F_n(R, Z). Symmetry is then a factor on (n, Z). The cost
+of everything after the sums does not depend on the number of images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+from helixnb.backend import Backend
+from helixnb.core.cylinder import CylinderGrid
+from helixnb.core.expectation import Frames, Posterior
+from helixnb.core.halfplane import HalfPlane
+from helixnb.symmetry import HelicalSymmetry
+
+WEIGHT_HARMONICS = 16
+"""Azimuthal harmonics kept of the weights, which vary slowly with azimuth."""
+
+_BLOCK = 256
+
+
+@dataclass
+class Accumulator:
+    """Sums over images of data and weights on a cylindrical grid.
+
+    Parameters
+    ----------
+    grid : CylinderGrid
+        At one sample per Fourier pixel.
+    data : ndarray of complex64, shape grid.shape
+        Sum of CTF-multiplied, noise-weighted data.
+    weight : ndarray of complex64, shape (n_z, n_r, 2 n_w + 1)
+        Sum of C^2 / noise; the central order is real.
+    n_images : int
+    """
+
+    grid: CylinderGrid
+    data: NDArray[np.complex64]
+    weight: NDArray[np.complex64]
+    n_images: int = 0
+
+    @classmethod
+    def empty(cls, grid: CylinderGrid) -> Accumulator:
+        """Return an accumulator of zeros.
+
+        Parameters
+        ----------
+        grid : CylinderGrid
+        """
+        n_w = min(WEIGHT_HARMONICS, grid.m_max)
+        return cls(
+            grid,
+            np.zeros(grid.shape, np.complex64),
+            np.zeros((grid.n_z, grid.n_r, 2 * n_w + 1), np.complex64),
+        )
+
+    def add(
+        self, posterior: Posterior, frames: Frames, n_images: int, backend: Backend
+    ) -> None:
+        """Add the images of a chunk with their posterior weights.
+
+        Parameters
+        ----------
+        posterior : Posterior
+        frames : Frames
+            Data of the posterior's cells, to the band limit of the grid.
+        n_images : int
+            Images in the chunk.
+        backend : Backend
+        """
+        level = posterior.level
+        tilts = posterior.cells.tilt
+        starts = np.searchsorted(tilts, np.arange(level.n_tilt + 1))
+        for tilt in range(level.n_tilt):
+            if starts[tilt] == starts[tilt + 1]:
+                continue
+            data, weight = _fan_sums(
+                posterior, frames, slice(starts[tilt], starts[tilt + 1]), self
+            )
+            offset = level.tilt_offset_deg[tilt]
+            cyclic = self.grid.cyclic
+            backend.scatter_fan(self.data, data, cyclic, offset)
+            backend.scatter_fan(self.weight, weight, cyclic, offset)
+        self.n_images += n_images
+
+
+def joined(first: Accumulator, second: Accumulator) -> Accumulator:
+    """Sums of both halves together.
+
+    Parameters
+    ----------
+    first, second : Accumulator
+    """
+    return Accumulator(
+        first.grid,
+        first.data + second.data,
+        first.weight + second.weight,
+        first.n_images + second.n_images,
+    )
+
+
+def _fan_sums(
+    posterior: Posterior, frames: Frames, rows: slice, accumulator: Accumulator
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    """Data (v, u, m) and weights (v, u, w) of all cells at one tilt."""
+    level, grid = posterior.level, accumulator.grid
+    plane = HalfPlane(grid.k_max)
+    n_w = accumulator.weight.shape[-1] // 2
+    shape = (plane.n_rows, plane.n_columns)
+    data = np.zeros((*shape, grid.n_m), np.complex64)
+    weight = np.zeros((*shape, 2 * n_w + 1), np.complex64)
+    row_phase = np.exp(
+        2j * np.pi * np.outer(plane.v, level.axial_px) / grid.box_px
+    ).astype(np.complex64)
+    column_phase = np.exp(
+        2j * np.pi * np.outer(level.shift_px, plane.u) / grid.box_px
+    ).astype(np.complex64)
+    for first in range(rows.start, rows.stop, _BLOCK):
+        block = slice(first, min(first + _BLOCK, rows.stop))
+        frame = frames.of_cell[block]
+        spectrum = sfft.rfft(posterior.weights[block], axis=-1, workers=-1)
+        spectrum = spectrum[..., : grid.m_max + 1]  # (cells, axial, m >= 0)
+        images = np.conj(frames.data[:, frame])
+        images *= column_phase[posterior.cells.shift[block]]
+        gains = _row_gains(spectrum, row_phase)  # (v, cells, m)
+        data += images.swapaxes(1, 2) @ gains
+        azimuth = spectrum.sum(1)[:, : n_w + 1]
+        positive = _real_times_complex(
+            frames.power[:, frame].swapaxes(1, 2), azimuth
+        )
+        weight[..., n_w:] += positive
+        weight[..., :n_w] += np.conj(positive[..., :0:-1])
+    return data, weight
+
+
+def _row_gains(
+    spectrum: NDArray[np.complex64], row_phase: NDArray[np.complex64]
+) -> NDArray[np.complex64]:
+    """Sum over axial shifts of g_m(s) exp(2 pi i v s / D), for m of either sign."""
+    n_cells, n_axial, n_positive = spectrum.shape
+    flat = spectrum.swapaxes(0, 1).reshape(n_axial, -1)
+    shape = (len(row_phase), n_cells, n_positive)
+    positive = (row_phase @ flat).reshape(shape)
+    negative = (row_phase @ np.conj(flat)).reshape(shape)
+    return np.concatenate([negative[..., :0:-1], positive], axis=-1)
+
+
+def _real_times_complex(
+    left: NDArray[np.float32], right: NDArray[np.complex64]
+) -> NDArray[np.complex64]:
+    """Product of a real stack of matrices and a complex matrix, in real BLAS."""
+    parts = np.ascontiguousarray(right).view(np.float32)
+    return (left @ parts).view(np.complex64)
+
+
+def symmetrised(
+    accumulator: Accumulator,
+    symmetry: HelicalSymmetry,
+    order: int,
+    pixel_size_A: float,
+) -> Accumulator:
+    """Sum of the copies of data and weights under the helical operator.
+
+    Copy k of the operator multiplies F_n(R, Z) by exp(-i k x), x = n twist +
+    2 pi Z rise (exact for any twist and rise), and weights by exp(-i k n twist).
+    A dyad along x makes F_n equal to (-1)^n conj(F_n). The sums are divided by the
+    number of copies, so that weights still count images.
+
+    Parameters
+    ----------
+    accumulator : Accumulator
+    symmetry : HelicalSymmetry
+    order : int
+        Number of copies; which they are is `HelicalSymmetry.copies`.
+    pixel_size_A : float
+
+    Returns
+    -------
+    Accumulator
+    """
+    grid = accumulator.grid
+    copies = symmetry.copies(order)
+    twist = np.deg2rad(symmetry.twist_deg)
+    rise = 2 * np.pi * symmetry.rise_A / (grid.box_px * pixel_size_A)
+    n_w = accumulator.weight.shape[-1] // 2
+    weight_orders = grid.cyclic * np.arange(-n_w, n_w + 1)
+    x = grid.orders[None, :] * twist + grid.z[:, None] * rise
+    factor = np.exp(-1j * copies[:, None, None] * x).mean(0).astype(np.complex64)
+    turn = np.exp(-1j * copies[:, None] * weight_orders * twist).mean(0)
+    data = accumulator.data * factor[:, None, :]
+    weight = accumulator.weight * turn.astype(np.complex64)
+    if symmetry.dihedral:
+        data = _dyad_average(data, grid.orders)
+        weight = _dyad_average(weight, weight_orders)
+    return Accumulator(grid, data, weight, accumulator.n_images)
+
+
+def _dyad_average(
+    harmonics: NDArray[np.complex64], orders: NDArray[np.int64]
+) -> NDArray[np.complex64]:
+    """Average with the copy turned by 180 degrees about x."""
+    sign = ((-1.0) ** orders).astype(np.float32)
+    return 0.5 * (harmonics + sign * np.conj(harmonics))

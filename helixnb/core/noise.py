@@ -1,0 +1,87 @@
+"""Noise power of the images, ring by ring.
+
+The first estimate is the power of the images themselves. After each E-step the
+expected residual |X - C P|^2 follows from quantities the M-step has anyway: with F
+the reference, D the data sums and W the weights, the cross term is <F, D> and the
+model term <F, W F>, both summed over rings.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+from helixnb.core.maximization import Accumulator
+
+
+def ring_power(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean power of images in each ring.
+
+    Parameters
+    ----------
+    images : ndarray of float32, shape (n, box, box)
+        Normalised and windowed.
+
+    Returns
+    -------
+    ndarray of float64, shape (box // 2 + 1,)
+    """
+    box = images.shape[-1]
+    spectrum = sfft.rfft2(images, workers=-1)
+    power = (np.abs(spectrum) ** 2).mean(0, dtype=np.float64)
+    full = sfft.fftfreq(box, 1 / box)
+    half = sfft.rfftfreq(box, 1 / box)
+    ring = np.rint(np.hypot(full[:, None], half[None, :])).astype(int)
+    weight = np.full(power.shape, 2.0)
+    weight[:, 0] = 1.0
+    if box % 2 == 0:
+        weight[:, -1] = 1.0
+    n_rings = box // 2 + 1
+    total = np.bincount(ring.ravel(), (power * weight).ravel(), n_rings)[:n_rings]
+    count = np.bincount(ring.ravel(), weight.ravel(), n_rings)[:n_rings]
+    return total / count
+
+
+def residual_power(
+    image_power: NDArray[np.float64],
+    noise_power: NDArray[np.float64],
+    accumulators: list[Accumulator],
+    references: list[NDArray[np.complex64]],
+    ring_counts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Expected power of what the references leave unexplained, ring by ring.
+
+    Parameters
+    ----------
+    image_power : ndarray of float64, shape (>= k_max + 1,)
+        Mean power of the images.
+    noise_power : ndarray of float64, shape (>= k_max + 1,)
+        Noise power the E-step used.
+    accumulators : list of Accumulator
+        Sums before symmetrisation.
+    references : list of ndarray of complex64, shape grid.shape
+        The reference each accumulator's images were scored against.
+    ring_counts : ndarray of float64, shape (k_max + 1,)
+        Components of each ring, conjugates counted.
+
+    Returns
+    -------
+    ndarray of float64, shape (k_max + 1,)
+        Never below a tenth of the image power.
+    """
+    grid = accumulators[0].grid
+    shell = np.minimum(np.rint(grid.radius).astype(int), grid.k_max).ravel()
+    explained = np.zeros(grid.k_max + 1)
+    n_images = 0
+    for accumulator, reference in zip(accumulators, references, strict=True):
+        weight = accumulator.weight[..., accumulator.weight.shape[-1] // 2].real
+        cross = 2 * (np.conj(reference) * accumulator.data).real.sum(-1)
+        model = weight * (np.abs(reference) ** 2).sum(-1)
+        values = np.where(grid.z[:, None] > 0, 2.0, 1.0) * (cross - model)
+        explained += np.bincount(shell, values.ravel(), grid.k_max + 1)
+        n_images += accumulator.n_images
+    per_component = explained / (n_images * np.maximum(ring_counts, 1))
+    used = slice(grid.k_max + 1)
+    residual = image_power[used] - noise_power[used] * per_component
+    return np.clip(residual, 0.1 * image_power[used], image_power[used])

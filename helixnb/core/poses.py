@@ -1,0 +1,177 @@
+"""From posteriors to the poses that are written, plotted and compared.
+
+The polarity of an image is the more probable one; within it, in-plane angle, tilt and
+transverse shift are posterior means, and azimuth and axial shift the posterior mode
+refined between grid points. Poses are kept in the filament frame and turned into
+RELION's angles and origins on request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+from helixnb.core.expectation import Chunk, Posterior
+from helixnb.core.search import N_POLARITIES
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Poses of images, arrays of shape (n,).
+
+    Parameters
+    ----------
+    polarity : ndarray of int8
+        0 if psi is near its prior, 1 if near the prior + 180.
+    polarity_probability : ndarray of float64
+        Posterior probability of that polarity.
+    psi_deg, tilt_deg : ndarray of float64
+        RELION's psi and tilt.
+    azimuth_deg : ndarray of float64
+        phi, 90 more than RELION's rot.
+    shift_px, axial_px : ndarray of float64
+        Displacement of the particle across and along the filament.
+    effective_poses : ndarray of float64
+        1 / sum of squared posterior probabilities over all pose cells.
+    log_evidence : ndarray of float64
+        Log marginal likelihood relative to pure noise.
+    """
+
+    polarity: NDArray[np.int8]
+    polarity_probability: NDArray[np.float64]
+    psi_deg: NDArray[np.float64]
+    tilt_deg: NDArray[np.float64]
+    azimuth_deg: NDArray[np.float64]
+    shift_px: NDArray[np.float64]
+    axial_px: NDArray[np.float64]
+    effective_poses: NDArray[np.float64]
+    log_evidence: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, n: int) -> Poses:
+        """Poses of n images, all NaN until they are set.
+
+        Parameters
+        ----------
+        n : int
+        """
+        values = {f.name: np.full(n, np.nan) for f in fields(cls)}
+        values["polarity"] = np.zeros(n, np.int8)
+        return cls(**values)
+
+    def put(self, index: NDArray[np.integer], poses: Poses) -> None:
+        """Write the poses of some images, in place.
+
+        Parameters
+        ----------
+        index : ndarray of int
+        poses : Poses
+        """
+        for f in fields(self):
+            getattr(self, f.name)[index] = getattr(poses, f.name)
+
+    @property
+    def rot_deg(self) -> NDArray[np.float64]:
+        """RELION's rot, in (-180, 180]."""
+        return _wrapped(self.azimuth_deg - 90)
+
+    def origins_px(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """RELION's origins: the shift (x, y) that centres each particle."""
+        psi = np.deg2rad(self.psi_deg)
+        x = np.sin(psi) * self.shift_px - np.cos(psi) * self.axial_px
+        y = np.cos(psi) * self.shift_px + np.sin(psi) * self.axial_px
+        return -x, -y
+
+
+def _wrapped(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angle in (-180, 180]."""
+    return 180 - (180 - angle_deg) % 360
+
+
+def summarise(chunk: Chunk, posterior: Posterior, cyclic: int) -> Poses:
+    """Best pose of every image of a chunk, with its certainty.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    posterior : Posterior
+    cyclic : int
+        Order of the cyclic group, which sets the range of azimuths.
+
+    Returns
+    -------
+    Poses
+    """
+    n, level, cells = len(chunk), posterior.level, posterior.cells
+    by_polarity = np.zeros((n, N_POLARITIES))
+    np.add.at(by_polarity, (cells.image, cells.polarity), posterior.mass)
+    polarity = by_polarity.argmax(1)
+    used = cells.polarity == polarity[cells.image]
+    weight = np.where(used, posterior.mass, 0)
+    total = np.bincount(cells.image, weight, n)
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(cells.image, weight * values, n) / total
+
+    select = sparse.csr_matrix(
+        (used.astype(np.float32), (cells.image, np.arange(len(cells)))),
+        shape=(n, len(cells)),
+    )
+    tables = (select @ posterior.weights.reshape(len(cells), -1)).reshape(
+        n, level.n_axial, level.n_azimuth
+    )
+    axial, azimuth = _modes(tables)
+    squares = np.einsum("csa,csa->c", posterior.weights, posterior.weights)
+    return Poses(
+        polarity=polarity.astype(np.int8),
+        polarity_probability=by_polarity.max(1),
+        psi_deg=_wrapped(
+            chunk.psi_prior_deg
+            + mean(level.psi_offset_deg[cells.psi])
+            + 180.0 * polarity
+        ),
+        tilt_deg=90 + mean(level.tilt_offset_deg[cells.tilt]),
+        azimuth_deg=azimuth * 360.0 / cyclic / level.n_azimuth,
+        shift_px=mean(level.shift_px[cells.shift]),
+        axial_px=level.rise_px * (axial / level.n_axial - 0.5),
+        effective_poses=1 / np.bincount(cells.image, squares, n),
+        log_evidence=posterior.log_evidence,
+    )
+
+
+def _modes(
+    tables: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fractional indices of the maximum of each (axial, azimuth) table."""
+    n, n_axial, n_azimuth = tables.shape
+    row, column = np.unravel_index(
+        tables.reshape(n, -1).argmax(1), (n_axial, n_azimuth)
+    )
+    image = np.arange(n)
+
+    def offset(before: NDArray, at: NDArray, after: NDArray) -> NDArray[np.float64]:
+        # A Gaussian posterior is a parabola in the logarithm.
+        low, mid, high = (np.log(np.maximum(t, 1e-30)) for t in (before, at, after))
+        curvature = np.minimum(low + high - 2 * mid, -1e-6)
+        return np.clip(0.5 * (low - high) / curvature, -0.5, 0.5)
+
+    peak = tables[image, row, column]
+    turn = offset(
+        tables[image, row, (column - 1) % n_azimuth],
+        peak,
+        tables[image, row, (column + 1) % n_azimuth],
+    )
+    inner = (row > 0) & (row < n_axial - 1)
+    climb = np.where(
+        inner,
+        offset(
+            tables[image, np.maximum(row - 1, 0), column],
+            peak,
+            tables[image, np.minimum(row + 1, n_axial - 1), column],
+        ),
+        0.0,
+    )
+    return row + climb, column + turn

@@ -1,0 +1,128 @@
+"""References for alignment: masked, and re-grown from the centre by the symmetry.
+
+Symmetry applied to the sums shifts density by half the symmetry order and so damages
+the box ends. The reference is therefore rebuilt along the whole box from its central
+part: copies of the windowed centre under every power of the operator, divided by the
+sum of their windows. In harmonics a copy is a phase, so nothing is interpolated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+from helixnb.core.cylinder import CylinderGrid, centre_to_corner, corner_to_centre
+from helixnb.core.masks import soft_step
+from helixnb.symmetry import HelicalSymmetry
+
+CENTRAL_FRACTION = 0.4
+"""Part of the box, at half height, from which the reference is re-grown."""
+
+REFERENCE_FRACTION = 0.9
+"""Part of the box that the finished reference fills."""
+
+_EDGE_FRACTION = 0.1
+
+
+def regrow(
+    planes: NDArray[np.complex64],
+    symmetry: HelicalSymmetry,
+    orders: NDArray[np.int64],
+    pixel_size_A: float,
+) -> NDArray[np.complex64]:
+    """Rebuild a map along the box from helical copies of its central part.
+
+    Equal to averaging, at every voxel, the values of all its symmetry mates weighted
+    by the central window at the mate's height.
+
+    Parameters
+    ----------
+    planes : ndarray of complex64, shape (box, n_r, n_orders)
+        Azimuthal harmonics of each z plane.
+    symmetry : HelicalSymmetry
+    orders : ndarray of int64, shape (n_orders,)
+        Azimuthal order n of the last axis.
+    pixel_size_A : float
+
+    Returns
+    -------
+    ndarray of complex64, same shape
+    """
+    box = len(planes)
+    rise_px = symmetry.rise_A / pixel_size_A
+    height = np.arange(box) - box // 2
+    reach = int(np.floor((1 + CENTRAL_FRACTION) / 2 * box / rise_px))
+    copies = np.arange(-reach, reach + 1)
+    coverage = _central_window(height[:, None] - copies * rise_px, box).sum(1)
+    length = 2 * box
+    padded = centre_to_corner(
+        planes * _central_window(height, box)[:, None, None].astype(np.float32),
+        length,
+    )
+    spectrum = sfft.fft(padded, axis=0, workers=-1)
+    z = sfft.fftfreq(length)
+    x = 2 * np.pi * z[:, None] * rise_px + orders * np.deg2rad(symmetry.twist_deg)
+    spectrum *= _sum_of_phases(x, reach)[:, None, :].astype(np.complex64)
+    grown = corner_to_centre(sfft.ifft(spectrum, axis=0, workers=-1), box)
+    return grown / np.maximum(coverage, 1e-3)[:, None, None].astype(np.float32)
+
+
+def _central_window(
+    height: NDArray[np.floating], box: int
+) -> NDArray[np.float64]:
+    """Soft window over the central part of the axis, for any real height."""
+    edge = _EDGE_FRACTION * box * 2
+    inner = CENTRAL_FRACTION * box / 2 - edge / 2
+    return soft_step(np.abs(height) - max(inner, 0.0), edge)
+
+
+def _sum_of_phases(x: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Sum of exp(-i k x) over k = -reach..reach, the Dirichlet kernel."""
+    half = 0.5 * x
+    denominator = np.sin(half)
+    small = np.abs(denominator) < 1e-9
+    safe = np.where(small, 1.0, denominator)
+    ratio = np.sin((2 * reach + 1) * half) / safe
+    return np.where(small, 2 * reach + 1.0, ratio)
+
+
+def end_window(box_px: int) -> NDArray[np.float32]:
+    """Soft axial window of finished references, shape (box_px,).
+
+    Parameters
+    ----------
+    box_px : int
+    """
+    height = np.abs(np.arange(box_px) - box_px // 2)
+    edge = _EDGE_FRACTION * box_px
+    inner = REFERENCE_FRACTION * box_px / 2 - edge / 2
+    return soft_step(height - inner, edge).astype(np.float32)
+
+
+def reference_harmonics(
+    volume: NDArray[np.float32],
+    grid: CylinderGrid,
+    symmetry: HelicalSymmetry,
+    pixel_size_A: float,
+) -> NDArray[np.complex64]:
+    """Harmonics of a masked map after re-growing it along the axis.
+
+    Parameters
+    ----------
+    volume : ndarray of float32, shape (box, box, box)
+        Masked across the axis.
+    grid : CylinderGrid
+        At oversampling 2.
+    symmetry : HelicalSymmetry
+    pixel_size_A : float
+
+    Returns
+    -------
+    ndarray of complex64, shape grid.shape
+    """
+    planes = grid.planes_from_volume(volume)
+    orders = grid.orders[grid.m_max :]
+    planes = regrow(planes, symmetry, orders, pixel_size_A)
+    planes *= end_window(len(volume))[:, None, None]
+    return grid.harmonics_from_planes(planes)

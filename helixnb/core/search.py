@@ -1,0 +1,292 @@
+"""The pose grid: what is searched, how finely, and in how many levels.
+
+Azimuth and axial shift are always complete. The other three (in-plane angle with
+both polarities, out-of-plane tilt, transverse shift) are searched from coarse to
+fine: each level doubles the resolution and halves the steps, and only cells that
+hold posterior mass are divided. Steps follow from how far a wrong pose moves density
+at the rim of the object, as a fraction of the resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+COARSEST_RESOLUTION_A = 16.0
+"""Levels stop being halved once the resolution is lower than this."""
+
+MAX_LEVELS = 3
+"""More levels save nothing: the coarsest is already cheap."""
+
+STEP_FRACTION = 0.25
+"""Pose step, as movement at the rim over the resolution."""
+
+N_POLARITIES = 2
+"""psi near the prior, and psi + 180."""
+
+
+@dataclass(frozen=True)
+class PoseSpread:
+    """Standard deviations of the Gaussian pose priors about the given angles.
+
+    Parameters
+    ----------
+    psi_deg, tilt_deg : float
+        In-plane angle about the psi prior, out-of-plane tilt about its prior.
+    shift_px : float
+        Transverse shift about zero.
+    """
+
+    psi_deg: float
+    tilt_deg: float
+    shift_px: float
+
+
+@dataclass(frozen=True)
+class SearchLevel:
+    """One grid of the coarse-to-fine search.
+
+    Parameters
+    ----------
+    k_max : int
+        Band limit of this level, Fourier pixels.
+    n_psi, n_tilt, n_shift : int
+        Cells along in-plane angle (per polarity), tilt and transverse shift.
+    psi_step_deg, tilt_step_deg, shift_step_px : float
+        Cell sizes.
+    n_axial : int
+        Axial shifts over one rise.
+    n_azimuth : int
+        Azimuths over one sector of 360 / cyclic degrees.
+    rise_px : float
+        Range of the axial shift.
+    m_max : int
+        Largest azimuthal harmonic index that the band can hold.
+    """
+
+    k_max: int
+    n_psi: int
+    n_tilt: int
+    n_shift: int
+    psi_step_deg: float
+    tilt_step_deg: float
+    shift_step_px: float
+    n_axial: int
+    n_azimuth: int
+    rise_px: float
+    m_max: int
+
+    @cached_property
+    def psi_offset_deg(self) -> NDArray[np.float64]:
+        """Offsets from the psi prior, shape (n_psi,)."""
+        return _centred(self.n_psi, self.psi_step_deg)
+
+    @cached_property
+    def tilt_offset_deg(self) -> NDArray[np.float64]:
+        """Out-of-plane tilts minus 90, shape (n_tilt,)."""
+        return _centred(self.n_tilt, self.tilt_step_deg)
+
+    @cached_property
+    def shift_px(self) -> NDArray[np.float64]:
+        """Transverse shifts, shape (n_shift,)."""
+        return _centred(self.n_shift, self.shift_step_px)
+
+    @cached_property
+    def axial_px(self) -> NDArray[np.float64]:
+        """Axial shifts from minus half a rise, shape (n_axial,)."""
+        return self.rise_px * (np.arange(self.n_axial) / self.n_axial - 0.5)
+
+    @property
+    def cells_per_image(self) -> int:
+        """Cells of the complete grid."""
+        return N_POLARITIES * self.n_psi * self.n_tilt * self.n_shift
+
+
+def _centred(n: int, step: float) -> NDArray[np.float64]:
+    return (np.arange(n) - (n - 1) / 2) * step
+
+
+def harmonic_limit(
+    k_max: int, box_px: int, radius_px: float, cyclic: int
+) -> int:
+    """Largest harmonic index m that a map of given radius has inside a band.
+
+    J_n(x) is negligible beyond n = x + about 3 x^(1/3), with x = 2 pi R k / box.
+
+    Parameters
+    ----------
+    k_max : int
+        Band limit, Fourier pixels.
+    box_px : int
+    radius_px : float
+        Outer radius of the map.
+    cyclic : int
+        Only orders n = cyclic * m occur.
+
+    Returns
+    -------
+    int
+    """
+    argument = 2 * np.pi * radius_px * k_max / box_px
+    return int(np.ceil((argument + 3 * np.cbrt(argument)) / cyclic))
+
+
+def plan_levels(
+    k_max: int,
+    *,
+    box_px: int,
+    pixel_size_A: float,
+    radius_px: float,
+    rise_px: float,
+    cyclic: int,
+    spread: PoseSpread,
+    tilt_limit_deg: float,
+    fine_m_max: int,
+) -> list[SearchLevel]:
+    """Grids from coarse to fine that cover three standard deviations of the priors.
+
+    Parameters
+    ----------
+    k_max : int
+        Band limit of the finest level.
+    box_px : int
+    pixel_size_A : float
+    radius_px : float
+        Outer radius of the map.
+    rise_px : float
+        Range of the axial shift.
+    cyclic : int
+        Order of the cyclic group.
+    spread : PoseSpread
+        Priors; the grid reaches three standard deviations.
+    tilt_limit_deg : float
+        Largest out-of-plane tilt searched.
+    fine_m_max : int
+        Harmonics that the finest posterior must resolve for the reconstruction.
+
+    Returns
+    -------
+    list of SearchLevel
+        Finest last; each halves the steps of the one before.
+    """
+    depth = 1
+    while (
+        depth < MAX_LEVELS
+        and box_px * pixel_size_A * 2**depth / k_max <= COARSEST_RESOLUTION_A * 1.5
+    ):
+        depth += 1
+    coarse_k = max(int(np.ceil(k_max / 2 ** (depth - 1))), 4)
+    wavelength_px = box_px / coarse_k
+    movement_px = STEP_FRACTION * wavelength_px
+    psi_step = np.rad2deg(movement_px / (box_px / 2))
+    tilt_step = np.rad2deg(movement_px / radius_px)
+    tilt_range = min(3 * spread.tilt_deg, tilt_limit_deg)
+    level = SearchLevel(
+        k_max=coarse_k,
+        n_psi=_cells(3 * spread.psi_deg, psi_step),
+        n_tilt=_cells(tilt_range, tilt_step),
+        n_shift=_cells(3 * spread.shift_px, movement_px),
+        psi_step_deg=psi_step,
+        tilt_step_deg=tilt_step,
+        shift_step_px=movement_px,
+        n_axial=1,
+        n_azimuth=1,
+        rise_px=rise_px,
+        m_max=1,
+    )
+    levels = []
+    for i in range(depth):
+        band = min(int(np.ceil(k_max / 2 ** (depth - 1 - i))), k_max)
+        band = max(band, min(coarse_k, k_max))
+        m_max = harmonic_limit(band, box_px, radius_px, cyclic)
+        axial_step = STEP_FRACTION * box_px / band
+        resolved = max(m_max, fine_m_max) if i == depth - 1 else m_max
+        levels.append(
+            replace(
+                level,
+                k_max=band,
+                n_psi=level.n_psi * 2**i,
+                n_tilt=level.n_tilt * 2**i,
+                n_shift=level.n_shift * 2**i,
+                psi_step_deg=level.psi_step_deg / 2**i,
+                tilt_step_deg=level.tilt_step_deg / 2**i,
+                shift_step_px=level.shift_step_px / 2**i,
+                n_axial=max(1, int(np.ceil(rise_px / axial_step))),
+                n_azimuth=sfft.next_fast_len(2 * resolved + 2, real=True),
+                m_max=m_max,
+            )
+        )
+    return levels
+
+
+def _cells(half_range: float, step: float) -> int:
+    return max(1, int(np.ceil(2 * half_range / step)))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Pose cells under consideration, as parallel integer arrays.
+
+    Parameters
+    ----------
+    image, polarity, psi, tilt, shift : ndarray of int32, shape (n,)
+        Image of the chunk, polarity (0 or 1) and grid indices of the level.
+        Sorted by tilt, so that each tilt is one slice.
+    """
+
+    image: NDArray[np.int32]
+    polarity: NDArray[np.int32]
+    psi: NDArray[np.int32]
+    tilt: NDArray[np.int32]
+    shift: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self.image)
+
+    def take(self, index: NDArray[np.integer]) -> Cells:
+        """Return the cells at `index`, sorted by tilt."""
+        index = index[np.argsort(self.tilt[index], kind="stable")]
+        return Cells(
+            self.image[index],
+            self.polarity[index],
+            self.psi[index],
+            self.tilt[index],
+            self.shift[index],
+        )
+
+    def divided(self) -> Cells:
+        """Split every cell in two along psi, tilt and shift: the next level's."""
+        n = len(self)
+        bit = np.indices((2, 2, 2), dtype=np.int32).reshape(3, 8)
+        children = Cells(
+            np.repeat(self.image, 8),
+            np.repeat(self.polarity, 8),
+            np.repeat(2 * self.psi, 8) + np.tile(bit[0], n),
+            np.repeat(2 * self.tilt, 8) + np.tile(bit[1], n),
+            np.repeat(2 * self.shift, 8) + np.tile(bit[2], n),
+        )
+        return children.take(np.arange(len(children)))
+
+
+def complete_grid(n_images: int, level: SearchLevel) -> Cells:
+    """All cells of a level for every image of a chunk.
+
+    Parameters
+    ----------
+    n_images : int
+    level : SearchLevel
+
+    Returns
+    -------
+    Cells
+    """
+    shape = (level.n_tilt, n_images, N_POLARITIES, level.n_psi, level.n_shift)
+    tilt, image, polarity, psi, shift = (
+        axis.ravel().astype(np.int32) for axis in np.indices(shape)
+    )
+    return Cells(image, polarity, psi, tilt, shift)

@@ -1,0 +1,140 @@
+"""The dashboard: all views of a session on one page, for notebooks and servers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from helixnb.dashboards import (
+    controls,
+    convergence,
+    fsc,
+    orientations,
+    score_map,
+    slices,
+    style,
+)
+from helixnb.dashboards.live import as_view
+
+if TYPE_CHECKING:
+    from helixnb.dashboards.live import SessionView
+
+SIDE_WIDTH = 270
+
+
+class Dashboard(pn.viewable.Viewer):
+    """All views of one session.
+
+    Parameters
+    ----------
+    session : Session
+
+    Attributes
+    ----------
+    live : SessionView
+        What the views are bound to.
+    """
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        self.live = as_view(session)
+        self._page = page(self.live)
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        """Return the layout to be shown."""
+        return self._page
+
+    def close(self) -> None:
+        """Stop following the session."""
+        self.live.close()
+
+
+def dashboard(session: Any) -> Dashboard:
+    """Show a session live, with its parameters to edit and buttons to run it.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    Dashboard
+        Displayed by Jupyter as the last line of a cell, and by ``panel serve``
+        after ``.servable()``.
+    """
+    return Dashboard(session)
+
+
+def page(follow: SessionView) -> pn.viewable.Viewable:
+    """Layout of the dashboard: actions above, parameters left, results right.
+
+    Parameters
+    ----------
+    follow : SessionView
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    head = pn.Row(
+        controls.buttons(follow), controls.status(follow), sizing_mode="stretch_width"
+    )
+    results = pn.Column(sizing_mode="stretch_width")
+
+    def show(has_results: bool) -> None:
+        made = _results(follow) if has_results else [_welcome(follow)]
+        results.objects = made
+
+    show(follow.has_results)
+    follow.param.watch(lambda change: show(change.new), "has_results")
+    return pn.Column(
+        head,
+        pn.Row(controls.parameters(follow), results, sizing_mode="stretch_width"),
+        sizing_mode="stretch_width",
+        styles={"background": "white"},
+    )
+
+
+def _results(follow: SessionView) -> list[pn.viewable.Viewable]:
+    """All views of results, most looked at first."""
+    return [
+        _side_by_side(follow, fsc.view, score_map.view),
+        slices.view(follow),
+        convergence.view(follow),
+        orientations.view(follow),
+    ]
+
+
+def _side_by_side(
+    follow: SessionView, *views: Callable[[SessionView], pn.viewable.Viewable]
+) -> pn.FlexBox:
+    """Views next to each other, below each other where the page is narrow."""
+    made = [view(follow) for view in views]
+    for pane in made:
+        pane.styles = {**pane.styles, "flex": "1 1 300px"}
+    return pn.FlexBox(*made, sizing_mode="stretch_width")
+
+
+def _welcome(follow: SessionView) -> pn.pane.HTML:
+    """What is loaded and what to press, before there is anything to plot."""
+    loaded = html.escape(describe(follow.session))
+    return pn.pane.HTML(
+        f"<h3 style='margin-top: 0'>Ready to refine</h3><p>{loaded}</p>"
+        "<p>Press <b>Step</b> to compute one iteration, or <b>Run</b> to iterate "
+        "until converged. The first builds an initial density from the images. "
+        "Parameters, on the left, can be changed at any time: each iteration reads "
+        "them once, when it starts.</p>",
+        sizing_mode="stretch_width",
+        styles={
+            "color": style.INK,
+            "font-size": "14px",
+            "padding": "18px",
+            "border": f"1px dashed {style.EARLIER}",
+            "border-radius": "6px",
+            "max-width": "620px",
+        },
+        margin=(10, 20),
+    )

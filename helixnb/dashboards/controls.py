@@ -1,0 +1,264 @@
+"""Buttons, status and parameters: everything on a dashboard that acts on the session.
+
+The parameter widgets are generated from the metadata of `Parameters`, so that names,
+units and ranges are those of the constructor and of the command line.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from helixnb.dashboards import style
+from helixnb.dashboards.live import as_view
+from helixnb.dashboards.parameter_widgets import ParameterWidgets, edited
+
+if TYPE_CHECKING:
+    from helixnb.dashboards.live import SessionView
+
+
+def buttons(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Step, Run, Pause and Back.
+
+    Steps are computed in the background, so that the page stays usable.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+    target = follow.session
+    running = pn.bind(lambda _: bool(target.running), follow.param.event)
+    idle = pn.bind(lambda _: not target.running, follow.param.event)
+    no_way_back = pn.bind(
+        lambda _: bool(target.running) or not _can_go_back(target), follow.param.event
+    )
+    actions: list[tuple[str, str, Callable[[], Any], Any, str]] = [
+        ("Step", "primary", lambda: target.run(1), running, "One iteration"),
+        ("Run", "default", target.run, running, "Iterate until converged"),
+        ("Pause", "default", target.pause, idle, "Stop after this iteration"),
+        ("Back", "default", lambda: target.back(1), no_way_back, "Undo an iteration"),
+    ]
+    return pn.Row(
+        *(_button(follow, *action) for action in actions), margin=0, align="center"
+    )
+
+
+def _button(
+    follow: SessionView,
+    label: str,
+    color: str,
+    action: Callable[[], Any],
+    disabled: Any,
+    help_text: str,
+) -> pn.widgets.Button:
+    """Button whose failures are shown on the dashboard."""
+
+    def on_click(_: Any) -> None:
+        follow.attempt(action)
+        follow.changed()
+
+    return pn.widgets.Button(
+        label=label,
+        color=color,
+        disabled=disabled,
+        on_click=on_click,
+        description=help_text,
+        width=74,
+        margin=(5, 3),
+    )
+
+
+def _can_go_back(session: Any) -> bool:
+    return session.state is not None and session.state.iteration > 0
+
+
+def status(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Headline of the current iteration, progress of the next, errors and flags.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+    target, event = follow.session, follow.param.event
+    headline = pn.pane.HTML(
+        pn.bind(lambda _: headline_html(target), event),
+        stylesheets=[style.HEADLINE_CSS],
+        margin=(5, 10, 0, 10),
+        sizing_mode="stretch_width",
+    )
+    stage = pn.pane.HTML(
+        pn.bind(lambda _: html.escape(stage_text(target)), event),
+        margin=(2, 10),
+        sizing_mode="stretch_width",
+        styles={"color": style.QUIET, "font-size": "12px"},
+    )
+    bar = pn.indicators.Progress(
+        value=pn.bind(lambda _: percent_done(target), event),
+        max=100,
+        color="primary",
+        margin=(3, 10, 0, 10),
+        height=8,
+        sizing_mode="stretch_width",
+    )
+    messages = pn.pane.HTML(
+        pn.bind(lambda *_: messages_html(target, follow.problem), event, follow.param.problem),
+        margin=(2, 10),
+        sizing_mode="stretch_width",
+    )
+    return pn.Column(headline, bar, stage, messages, sizing_mode="stretch_width")
+
+
+def headline_html(session: Any) -> str:
+    """Where the refinement stands, in one line.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    str
+    """
+    state = session.state
+    if state is None:
+        return "<b>Not started</b>"
+    parts = [f"<b>Iteration {state.iteration}</b>"]
+    if state.iteration > 0:
+        parts += [
+            f"<b>{state.resolution_A:.2f} Å</b>",
+            f"aligned to {state.align_resolution_A:.2f} Å",
+        ]
+    symmetry = state.symmetry
+    parts.append(f"twist {symmetry.twist_deg:.3f}°, rise {symmetry.rise_A:.3f} Å")
+    if state.converged:
+        parts.append(f"<b style='color:{style.MASKED}'>converged</b>")
+    return " &nbsp;·&nbsp; ".join(parts)
+
+
+def stage_text(session: Any) -> str:
+    """What is being computed now.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    str
+    """
+    if not session.running:
+        return "Ready."
+    if session.progress is None:
+        return "Starting …"
+    stage, done, total = session.progress
+    return f"{stage[:1].upper()}{stage[1:]}: {done} of {total}"
+
+
+def percent_done(session: Any) -> int:
+    """Progress of the current stage in per cent.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    int
+    """
+    if not session.running or session.progress is None:
+        return 0
+    _, done, total = session.progress
+    return min(100, round(100 * done / total)) if total else 0
+
+
+def messages_html(session: Any, problem: str = "") -> str:
+    """Errors in red, then what the iteration flagged, then edits not yet used.
+
+    Parameters
+    ----------
+    session : Session
+    problem : str
+        Message of an action that failed.
+
+    Returns
+    -------
+    str
+    """
+    errors = [str(session.error)] if session.error else []
+    if problem and problem not in errors:
+        errors.append(problem)
+    flags = session.state.flags if session.state is not None else ()
+    changes = [
+        f"{name}: {_short(before)} → {_short(now)}"
+        for name, (before, now) in edited(session).items()
+    ]
+    blocks = [
+        *(_block(f"Error: {text}", style.ERROR, "#FDECEA", "hx-error") for text in errors),
+        *(_block(text, "#7A4B00", "#FFF7E0", "hx-flag") for text in flags),
+    ]
+    if changes:
+        text = "Edited, used from the next iteration on: " + "; ".join(changes)
+        blocks.append(_block(text, style.EDITED, "#FFF6F0", "hx-edited"))
+    return "".join(blocks)
+
+
+def _block(text: str, color: str, background: str, css_class: str) -> str:
+    """Message in a coloured box."""
+    return (
+        f'<div class="{css_class}" style="color:{color}; background:{background}; '
+        f"border-left: 3px solid {color}; padding: 4px 8px; margin: 3px 0; "
+        f'font-size: 12.5px; white-space: pre-wrap">{html.escape(text)}</div>'
+    )
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "automatic"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def parameters(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Editable parameters of the next iteration.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    return ParameterWidgets(as_view(session)).accordion
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Buttons, status and parameters above each other.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+    return pn.Column(
+        buttons(follow),
+        status(follow),
+        parameters(follow),
+        sizing_mode="stretch_width",
+    )

@@ -1,0 +1,133 @@
+"""How the refinement went: resolution, twist, rise and time over iterations.
+
+Twist and rise are shown as used, with the optima that each half found by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+
+from helixnb.dashboards import style
+from helixnb.dashboards.live import as_view, live_plot
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from helixnb.dashboards.live import SessionView
+
+
+class Trace(NamedTuple):
+    """A column of the history and how it is drawn."""
+
+    column: str
+    label: str
+    color: str
+    marker: str
+
+
+PANELS: dict[str, tuple[str, tuple[Trace, ...]]] = {
+    "resolution": (
+        "resolution (Å)",
+        (
+            Trace("align_resolution_A", "aligned to", style.EARLIER, "square"),
+            Trace("resolution_A", "FSC 0.143", style.CORRECTED, "circle"),
+        ),
+    ),
+    "twist": (
+        "twist (°)",
+        (
+            Trace("twist_half_A_deg", "half A", style.HALF_A, "triangle"),
+            Trace("twist_half_B_deg", "half B", style.HALF_B, "inverted_triangle"),
+            Trace("twist_deg", "used", style.JOINT, "circle"),
+        ),
+    ),
+    "rise": (
+        "rise (Å)",
+        (
+            Trace("rise_half_A_A", "half A", style.HALF_A, "triangle"),
+            Trace("rise_half_B_A", "half B", style.HALF_B, "inverted_triangle"),
+            Trace("rise_A", "used", style.JOINT, "circle"),
+        ),
+    ),
+    "time": (
+        "time (s)",
+        (Trace("seconds", "one iteration", style.QUIET, "circle"),),
+    ),
+}
+
+
+def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
+    """Draw one quantity over iterations.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        One row for each iteration.
+    quantity : str
+        ``"resolution"``, ``"twist"``, ``"rise"`` or ``"time"``.
+
+    Returns
+    -------
+    holoviews.Overlay
+    """
+    ylabel, traces = PANELS[quantity]
+    iteration = history["iteration"].to_numpy(float)
+    last = max(1.0, iteration.max(initial=1.0))
+    elements: list[hv.Element] = []
+    for trace in traces:
+        values = history[trace.column].to_numpy(float)
+        columns = (iteration, values)
+        dims: tuple[str, str] = ("iteration", trace.column)
+        elements += [
+            hv.Curve(columns, *dims, label=trace.label).opts(
+                color=trace.color, line_width=1.5
+            ),
+            hv.Scatter(columns, *dims, label=trace.label).opts(
+                color=trace.color, marker=trace.marker, size=5, tools=["hover"]
+            ),
+        ]
+    return hv.Overlay(elements).opts(
+        title=quantity.capitalize(),
+        xlabel="iteration",
+        ylabel=ylabel,
+        xlim=(-0.3, last + 0.3),
+        fontsize=style.FONT_SIZES,
+        legend_position="top_right",
+        legend_opts={"background_fill_alpha": 0.7, "padding": 3, "margin": 3},
+        show_legend=len(traces) > 1,
+        responsive=True,
+        min_width=200,
+        height=200,
+        toolbar=None,
+        show_grid=True,
+        gridstyle={"grid_line_color": style.GRID},
+        padding=0.1,
+    )
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Convergence that follows a session.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+
+    def pane(quantity: str) -> pn.pane.HoloViews:
+        plotted = live_plot(follow, lambda s: plot(s.history, quantity))
+        return pn.pane.HoloViews(
+            plotted.opts(framewise=True),
+            sizing_mode="stretch_width",
+            styles={"flex": "1 1 210px"},
+        )
+
+    return pn.FlexBox(*map(pane, PANELS), sizing_mode="stretch_width")

@@ -1,0 +1,172 @@
+"""What joins a dashboard to a session: one object that knows when to draw again.
+
+Sessions compute in a background thread and call back from it. `SessionView` turns
+those calls into two `param` counters that widgets and plots are bound to: `results`
+moves when there is a new state, `event` at any change. Drawing never overlaps with
+itself, and what goes wrong in it is shown instead of reaching the refinement.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import holoviews as hv
+import panel as pn
+import param
+
+log = logging.getLogger("helixnb")
+
+
+class SessionView(param.Parameterized):
+    """A session as the views see it.
+
+    Parameters
+    ----------
+    session : Session
+        Anything with the attributes of a session.
+
+    Attributes
+    ----------
+    event : int
+        Moves at every change of the session.
+    results : int
+        Moves when the session's state is another one.
+    has_results : bool
+        Whether there is a state at all.
+    problem : str
+        Message of the last action or drawing that failed, empty if none.
+    """
+
+    session = param.Parameter(allow_refs=False)
+    event = param.Integer(default=0)
+    results = param.Integer(default=0)
+    has_results = param.Boolean(default=False)
+    problem = param.String(default="")
+
+    def __init__(self, session: Any) -> None:
+        super().__init__(session=session)
+        self._drawing = threading.Lock()
+        self._pending = False
+        self._state = session.state
+        self.has_results = session.state is not None
+        self._unsubscribe = session.on_change(_weak_callback(self))
+
+    def changed(self, *_: Any) -> None:
+        """Draw what changed; a call during drawing makes it draw once more.
+
+        Never waits: the caller may be the thread that computes.
+        """
+        self._pending = True
+        while self._pending and self._drawing.acquire(blocking=False):
+            try:
+                self._pending = False
+                self._draw()
+            except Exception as error:
+                self.report(error)
+            finally:
+                self._drawing.release()
+
+    def _draw(self) -> None:
+        state = self.session.state
+        if state is not self._state:
+            self._state = state
+            self.results += 1
+            self.has_results = state is not None
+        self.event += 1
+
+    def report(self, error: Exception) -> None:
+        """Show an error and log where it came from.
+
+        Parameters
+        ----------
+        error : Exception
+        """
+        log.error("In the dashboard: %s", error, exc_info=error)
+        self.problem = str(error) or type(error).__name__
+
+    def attempt(self, action: Callable[[], Any]) -> bool:
+        """Do something for the user and show the error if it fails.
+
+        Parameters
+        ----------
+        action : callable
+
+        Returns
+        -------
+        bool
+            Whether it succeeded.
+        """
+        try:
+            action()
+        except Exception as error:
+            self.report(error)
+            return False
+        self.problem = ""
+        return True
+
+    def close(self) -> None:
+        """Stop following the session."""
+        self._unsubscribe()
+
+
+def as_view(session: Any) -> SessionView:
+    """Return the argument if it is a view already, else a new view of the session.
+
+    Parameters
+    ----------
+    session : Session or SessionView
+
+    Returns
+    -------
+    SessionView
+    """
+    return session if isinstance(session, SessionView) else SessionView(session)
+
+
+def live_plot(
+    view: SessionView, draw: Callable[..., Any], **inputs: Any
+) -> hv.DynamicMap:
+    """Plot that is drawn again for every new state.
+
+    Parameters
+    ----------
+    view : SessionView
+    draw : callable
+        Called with the session and `inputs`; returns a HoloViews element or overlay,
+        always of the same structure.
+    **inputs
+        Widgets or param references; a change of one draws again, too.
+
+    Returns
+    -------
+    holoviews.DynamicMap
+        A frame that cannot be drawn is reported, and the one before stays.
+    """
+    frames: list[Any] = []
+
+    def frame(_: int, **values: Any) -> Any:
+        try:
+            frames[:] = [draw(view.session, **values)]
+        except Exception as error:
+            if not frames:
+                raise
+            view.report(error)
+        return frames[0]
+
+    return hv.DynamicMap(pn.bind(frame, view.param.results, **inputs))
+
+
+def _weak_callback(view: SessionView) -> Callable[..., None]:
+    """Callback that does not keep a closed dashboard alive."""
+    reference = weakref.ref(view)
+
+    def callback(*_: Any) -> None:
+        alive = reference()
+        if alive is not None:
+            alive.changed()
+
+    return callback

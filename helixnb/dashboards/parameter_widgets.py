@@ -1,0 +1,227 @@
+"""One widget for each parameter, made from its metadata and kept equal to the session.
+
+A value that differs from what the next iteration would use without the user's doing is
+marked as edited until an iteration has used it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from helixnb.dashboards import style
+from helixnb.parameters import Parameters
+
+if TYPE_CHECKING:
+    from helixnb.dashboards.live import SessionView
+
+UNIT_SUFFIXES = ("_deg", "_A", "_percent")
+SYMBOLS = {"deg": "°", "A": "Å"}
+OPEN_GROUPS = ("Symmetry",)
+WIDGET_WIDTH = 225
+TOLERANCE = 1e-9
+
+
+def label_of(name: str, unit: str) -> str:
+    """Name of a parameter as it is read on screen.
+
+    Parameters
+    ----------
+    name, unit : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> label_of("rise_extent_percent", "%")
+    'Rise extent (%)'
+    """
+    for suffix in UNIT_SUFFIXES:
+        name = name.removesuffix(suffix)
+    words = name.replace("_", " ")
+    text = words[:1].upper() + words[1:]
+    return f"{text} ({SYMBOLS.get(unit, unit)})" if unit else text
+
+
+def help_of(field: dataclasses.Field[Any]) -> str:
+    """Meaning, range and other programs' names of a parameter.
+
+    Parameters
+    ----------
+    field : dataclasses.Field
+        Of `Parameters`.
+
+    Returns
+    -------
+    str
+    """
+    meta = field.metadata
+    lines = [meta["doc"]]
+    if meta["low"] is not None:
+        unit = SYMBOLS.get(meta["unit"], meta["unit"])
+        lines.append(f"Range: {meta['low']:g} to {meta['high']:g} {unit}".rstrip())
+    lines.append(f"In Python: session.parameters.{field.name}")
+    if meta["cryosparc"]:
+        lines.append(f"CryoSPARC: {meta['cryosparc']}")
+    if meta["relion"]:
+        lines.append(f"RELION: {meta['relion']}")
+    return "\n\n".join(lines)
+
+
+def make_widget(field: dataclasses.Field[Any], value: Any) -> pn.widgets.Widget:
+    """Widget of one parameter.
+
+    Parameters
+    ----------
+    field : dataclasses.Field
+        Of `Parameters`.
+    value
+        Shown first.
+
+    Returns
+    -------
+    panel.widgets.Widget
+        An empty number stands for None.
+    """
+    meta, kind = field.metadata, str(field.type)
+    common: dict[str, Any] = {
+        "label": label_of(field.name, meta["unit"]),
+        "value": value,
+        "width": WIDGET_WIDTH,
+        "margin": (3, 8),
+    }
+    if "bool" in kind:
+        return pn.widgets.Checkbox(**common)
+    common["description"] = help_of(field)
+    if "str" in kind:
+        return pn.widgets.TextInput(**common)
+    if "None" in kind:
+        common["placeholder"] = "automatic"
+    if "int" in kind:
+        return pn.widgets.IntInput(step=1, **common)
+    return pn.widgets.FloatInput(step=_step(field), format="0.[0000]", **common)
+
+
+def _step(field: dataclasses.Field[Any]) -> float:
+    """Increment of the arrows: fine for the symmetry, else a part of the range."""
+    if field.metadata["group"] == "Symmetry":
+        return 0.01
+    return 0.05 if field.metadata["high"] <= 1 else 0.5
+
+
+def would_be_used(session: Any) -> dict[str, Any] | None:
+    """Parameters of the next iteration if the user had not touched any.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    dict or None
+        None before the first iteration.
+    """
+    state = session.state
+    if state is None:
+        return None
+    used: dict[str, Any] = state.parameters.as_dict()
+    found = {"twist_deg": state.symmetry.twist_deg, "rise_A": state.symmetry.rise_A}
+    return used | found
+
+
+def edited(session: Any) -> dict[str, tuple[Any, Any]]:
+    """Values changed since the last iteration.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    dict
+        Name: (value without the edit, value set).
+    """
+    before = would_be_used(session)
+    if before is None:
+        return {}
+    now = {name: getattr(session.parameters, name) for name in before}
+    return {n: (before[n], now[n]) for n in before if not same(before[n], now[n])}
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two parameter values are equal but for rounding on screen.
+
+    Parameters
+    ----------
+    first, second
+        Numbers, text, booleans or None.
+
+    Returns
+    -------
+    bool
+    """
+    if isinstance(first, float) and isinstance(second, float):
+        return abs(first - second) <= TOLERANCE * max(1.0, abs(first))
+    return bool(first == second)
+
+
+class ParameterWidgets:
+    """All parameter widgets, in an accordion of their groups.
+
+    Parameters
+    ----------
+    follow : SessionView
+    """
+
+    def __init__(self, follow: SessionView) -> None:
+        self._follow = follow
+        self._session = follow.session
+        self._refreshing_thread = 0
+        self.widgets: dict[str, pn.widgets.Widget] = {}
+        groups: dict[str, list[pn.widgets.Widget]] = {}
+        for field in dataclasses.fields(Parameters):
+            value = getattr(self._session.parameters, field.name)
+            widget = make_widget(field, value)
+            widget.param.watch(self._setter(field.name), "value")
+            self.widgets[field.name] = widget
+            groups.setdefault(field.metadata["group"], []).append(widget)
+        self.accordion = pn.Accordion(
+            *((name, pn.Column(*widgets)) for name, widgets in groups.items()),
+            active=[i for i, name in enumerate(groups) if name in OPEN_GROUPS],
+            width=WIDGET_WIDTH + 30,
+            header_background="#F3F4F6",
+        )
+        follow.param.watch(lambda _: self.refresh(), "event")
+        self.refresh()
+
+    def _setter(self, name: str) -> Any:
+        """Callback that gives a widget's value to the session."""
+
+        def on_value(change: Any) -> None:
+            if threading.get_ident() == self._refreshing_thread:
+                return
+            self._follow.attempt(lambda: setattr(self._session.parameters, name, change.new))
+            self._follow.changed()
+
+        return on_value
+
+    def refresh(self) -> None:
+        """Show the session's values and mark those edited."""
+        marked = edited(self._session)
+        # Only this thread's changes come from the session: a user may be typing.
+        self._refreshing_thread = threading.get_ident()
+        try:
+            for name, widget in self.widgets.items():
+                value = getattr(self._session.parameters, name)
+                if not same(widget.value, value):
+                    widget.value = value
+                sheets = [style.EDITED_CSS] if name in marked else []
+                if widget.stylesheets != sheets:
+                    widget.stylesheets = sheets
+        finally:
+            self._refreshing_thread = 0

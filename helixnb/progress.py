@@ -1,0 +1,38 @@
+"""How long-running functions report progress, and where their time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, what is done and what there is to do."""
+
+
+class Stopwatch:
+    """Wall time by stage.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+    """
+
+    def __init__(self) -> None:
+        """Start with no stages."""
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Add the time spent in a `with` block to a stage.
+
+        Parameters
+        ----------
+        stage : str
+        """
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent

@@ -1,0 +1,123 @@
+"""The history of a session: one flat row for each iteration, and the table of them.
+
+A row holds what was used, what was found and how long it took, every parameter
+included, so that a run can be told from its table alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from helixnb.core.fsc import resolution_A
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from helixnb.state import State
+
+_SCORES = ("half_A", "half_B", "joint")
+
+
+def history_row(
+    state: State,
+    pixel_size_A: float,
+    earlier_seconds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """One iteration as a flat row of plain Python values.
+
+    Parameters
+    ----------
+    state : State
+        The iteration.
+    pixel_size_A : float
+        Pixel size.
+    earlier_seconds : mapping of str to float, optional
+        Wall time by stage that was spent before this iteration and for it: the
+        initial density of the first.
+
+    Returns
+    -------
+    dict
+        Columns of `history`.
+    """
+    seconds: dict[str, float] = dict(state.seconds)
+    for stage, spent in (earlier_seconds or {}).items():
+        seconds[stage] = seconds.get(stage, 0.0) + spent
+    used = state.parameters
+    curves = state.fsc
+    row: dict[str, Any] = {
+        "iteration": state.iteration,
+        "resolution_A": state.resolution_A,
+        "resolution_0.5_A": resolution_A(curves.frequency_per_A, curves.corrected, 0.5),
+        "align_resolution_A": state.align_resolution_A,
+        "next_align_resolution_A": state.next_align_resolution_A,
+        "twist_deg": used.twist_deg,
+        "rise_A": used.rise_A,
+        "next_twist_deg": state.symmetry.twist_deg,
+        "next_rise_A": state.symmetry.rise_A,
+        **_found_symmetry(state),
+        "symmetry_order": state.symmetry_order,
+        "bootstrapping": state.bootstrapping,
+        "outer_diameter_A": 2 * state.survey.outer_radius_A,
+        "psi_sd_deg": state.spread.psi_deg,
+        "tilt_sd_deg": state.spread.tilt_deg,
+        "shift_sd_A": state.spread.shift_px * pixel_size_A,
+        "effective_poses": _median(state.poses.effective_poses),
+        "polarity_probability": _median(state.poses.polarity_probability),
+        "cells_per_image": state.cells_per_image,
+        "stalled": state.stalled,
+        "converged": state.converged,
+        "flags": "; ".join(state.flags),
+        "seconds": sum(seconds.values()),
+        **{f"seconds_{_word(stage)}": spent for stage, spent in seconds.items()},
+        **{f"parameter_{name}": value for name, value in used.as_dict().items()},
+    }
+    # NumPy numbers would not survive a checkpoint as plain JSON.
+    return {n: v.item() if isinstance(v, np.generic) else v for n, v in row.items()}
+
+
+def _found_symmetry(state: State) -> dict[str, float]:
+    """Twist and rise as found by each half and by both; nan without a search."""
+    found = {}
+    for name in _SCORES:
+        score = getattr(state.scores, name) if state.scores else None
+        found[f"found_twist_deg_{name}"] = score.best_twist_deg if score else np.nan
+        found[f"found_rise_A_{name}"] = score.best_rise_A if score else np.nan
+        found[f"score_{name}"] = score.best_score if score else np.nan
+    return found
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def _word(stage: str) -> str:
+    return stage.replace(" ", "_").replace("-", "_")
+
+
+def history(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """All iterations as a table.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        From `history_row`, in order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each iteration. ``twist_deg`` and ``rise_A`` are those used in
+        it, ``found_...`` what each half and both together then found,
+        ``parameter_...`` every parameter as used.
+    """
+    table = pd.DataFrame([dict(row) for row in rows])
+    stages = [name for name in table.columns if name.startswith("seconds_")]
+    # A stage that an iteration did not have took no time in it.
+    table[stages] = table[stages].fillna(0.0)
+    return table

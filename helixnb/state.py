@@ -1,0 +1,126 @@
+"""What an iteration leaves behind: plain frozen data, no behaviour.
+
+A `State` is the output of one refinement step and the input of the next; the session
+keeps, saves and shows states, and never changes one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.core.fsc import HalfMapFSC
+from helixnb.core.poses import Poses
+from helixnb.core.search import PoseSpread
+from helixnb.core.symmetry_search import SymmetryScore
+from helixnb.parameters import Parameters
+from helixnb.symmetry import HelicalSymmetry
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the images themselves say, measured once.
+
+    Parameters
+    ----------
+    half : ndarray of int8, shape (n,)
+        Half-set of each particle, whole filaments together.
+    image_power : ndarray of float64, shape (box // 2 + 1,)
+        Mean power of the images in each ring.
+    ctf_power : ndarray of float64, shape (box // 2 + 1,)
+        Mean squared CTF of each ring.
+    outer_radius_A : float
+        Radius beyond which there is no filament.
+    """
+
+    half: NDArray[np.int8]
+    image_power: NDArray[np.float64]
+    ctf_power: NDArray[np.float64]
+    outer_radius_A: float
+
+
+@dataclass(frozen=True)
+class SymmetryScores:
+    """Twist-rise score maps of both halves and of their sum.
+
+    Parameters
+    ----------
+    half_A, half_B, joint : SymmetryScore
+    """
+
+    half_A: SymmetryScore
+    half_B: SymmetryScore
+    joint: SymmetryScore
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything an iteration leaves behind; the input of the next.
+
+    Parameters
+    ----------
+    iteration : int
+        0 for the initial density.
+    seed : int
+        From which all random numbers follow.
+    parameters : Parameters
+        As used in this iteration.
+    symmetry : HelicalSymmetry
+        To use next: as given, or as found by the search.
+    symmetry_order : int
+        Copies used in the reconstruction.
+    bootstrapping : bool
+        Whether this iteration still grew structure from a shared reference.
+    survey : Survey
+    half_maps : ndarray of float32, shape (2, box, box, box)
+        Raw half-maps: symmetrised in the reconstruction, unfiltered, unmasked.
+    references : ndarray of float32, shape (2, box, box, box)
+        Regularised and masked, for the next alignment.
+    fsc : HalfMapFSC
+    resolution_A : float
+        First crossing of the corrected FSC with 0.143.
+    align_resolution_A : float
+        Finest resolution used for alignment in this iteration.
+    next_align_resolution_A : float
+        To use in the next iteration.
+    noise_power : ndarray of float64, shape (box // 2 + 1,)
+    spread : PoseSpread
+        Priors of the next alignment.
+    poses : Poses
+    scores : SymmetryScores or None
+        None while the symmetry is not searched.
+    stalled : int
+        Iterations since the resolution last improved.
+    converged : bool
+    flags : tuple of str
+        What a user should look at.
+    seconds : dict of str to float
+        Wall time by stage.
+    cells_per_image : float
+        Pose cells scored, as a mean over images.
+    """
+
+    iteration: int
+    seed: int
+    parameters: Parameters
+    symmetry: HelicalSymmetry
+    symmetry_order: int
+    bootstrapping: bool
+    survey: Survey
+    half_maps: NDArray[np.float32]
+    references: NDArray[np.float32]
+    fsc: HalfMapFSC
+    resolution_A: float
+    align_resolution_A: float
+    next_align_resolution_A: float
+    noise_power: NDArray[np.float64]
+    spread: PoseSpread
+    poses: Poses
+    scores: SymmetryScores | None = None
+    stalled: int = 0
+    converged: bool = False
+    flags: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    cells_per_image: float = 0.0

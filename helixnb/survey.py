@@ -1,0 +1,95 @@
+"""What is measured from the images once, before the first iteration."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+from helixnb.core import ctf, images
+from helixnb.core.noise import ring_power
+from helixnb.particles import ParticleSet
+from helixnb.progress import Progress
+
+_POWER_IMAGES = 1000
+_BATCH = 256
+_PROFILE_THRESHOLD = 0.1
+_PROFILE_MARGIN_PX = 3.0
+
+
+def mean_image_power(
+    particles: ParticleSet, rng: np.random.Generator, progress: Progress
+) -> NDArray[np.float64]:
+    """Mean ring power of up to 1,000 normalised images.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    rng : numpy.random.Generator
+        Chooses the images.
+    progress : callable
+
+    Returns
+    -------
+    ndarray of float64, shape (box // 2 + 1,)
+    """
+    n = min(len(particles), _POWER_IMAGES)
+    chosen = np.sort(rng.choice(len(particles), n, replace=False))
+    total = np.zeros(particles.box_px // 2 + 1)
+    for first in range(0, n, _BATCH):
+        progress("noise spectrum", first, n)
+        batch = chosen[first : first + _BATCH]
+        total += ring_power(images.normalise(particles.read(batch))) * len(batch)
+    return total / n
+
+
+def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
+    """Mean squared CTF over particles and directions of each ring.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+
+    Returns
+    -------
+    ndarray of float64, shape (box // 2 + 1,)
+    """
+    box = particles.box_px
+    ring = np.arange(box // 2 + 1) / (box * particles.pixel_size_A)
+    distinct = np.unique(ctf.coefficients(particles), axis=0)
+    some = distinct[:: max(1, len(distinct) // 500)]
+    angles = np.pi * np.arange(4) / 4
+    kx, ky = np.multiply.outer(ring, np.cos(angles)), np.multiply.outer(
+        ring, np.sin(angles)
+    )
+    return np.mean([(ctf.evaluate(c, kx, ky) ** 2).mean(1) for c in some], axis=0)
+
+
+def filament_radius_px(density: NDArray[np.float32]) -> float:
+    """Outer radius of a filament from its mean radial profile.
+
+    The outermost radius at which the profile is a tenth of its maximum above the
+    surroundings, plus a margin.
+
+    Parameters
+    ----------
+    density : ndarray of float32, shape (box, box, box)
+        Initial density, filament along z.
+
+    Returns
+    -------
+    float
+        Pixels; at most 0.45 of the box.
+    """
+    box = len(density)
+    central = density[box // 4 : -(box // 4)].mean(0, dtype=np.float64)
+    axis = np.arange(box) - box // 2
+    radius = np.rint(np.hypot(axis[:, None], axis[None, :])).astype(int)
+    limit = int(0.45 * box)
+    inside = radius <= limit
+    counts = np.bincount(radius[inside])
+    profile = np.bincount(radius[inside], central[inside]) / counts
+    background = np.median(profile[int(0.8 * limit) :])
+    raised = profile - background
+    above = np.flatnonzero(raised > _PROFILE_THRESHOLD * raised.max())
+    return float(min(above.max() + _PROFILE_MARGIN_PX, limit))
