@@ -31,7 +31,7 @@ from helixnb.core.search import SearchLevel
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
 
-CHUNK_IMAGES = 192
+CHUNK_IMAGES = 96
 """Images held at once; a longer filament is still kept whole."""
 
 
@@ -168,10 +168,9 @@ def align_half(
     sums : Accumulator
     cells_scored : int
     """
-    sums = Accumulator.empty(run.grid)
-    scored = done = 0
-    for members in chunks_of_filaments(index, run.particles.filament):
-        progress("align", done, len(index))
+    def align(
+        members: NDArray[np.integer],
+    ) -> tuple[NDArray[np.integer], Accumulator, Poses, int]:
         chunk = run.load(members)
         with run.clock("E-step"):
             posterior = expectation(
@@ -182,11 +181,21 @@ def align_half(
                 spacing_per_A=run.spacing_per_A,
                 backend=run.backend,
             )
-            poses.put(members, summarise(chunk, posterior, run.grid.cyclic))
+            found = summarise(chunk, posterior, run.grid.cyclic)
+        sums = Accumulator.empty(run.grid)
         run.accumulate(sums, chunk, posterior)
-        scored += posterior.cells_scored
+        return members, sums, found, posterior.cells_scored
+
+    total = Accumulator.empty(run.grid)
+    scored = done = 0
+    chunks = chunks_of_filaments(index, run.particles.filament)
+    for members, sums, found, cells in run.backend.map(align, chunks):
+        total += sums
+        poses.put(members, found)
+        scored += cells
         done += len(members)
-    return sums, scored
+        progress("align", done, len(index))
+    return total, scored
 
 
 def sum_at_random_azimuths(
@@ -211,14 +220,23 @@ def sum_at_random_azimuths(
     -------
     Accumulator
     """
-    sums = Accumulator.empty(run.grid)
-    done = 0
-    for members in chunks_of_filaments(index, run.particles.filament):
-        progress("initial density", done, len(index))
+    chunks = list(chunks_of_filaments(index, run.particles.filament))
+
+    def add(
+        job: tuple[NDArray[np.integer], np.random.Generator],
+    ) -> Accumulator:
+        members, own_rng = job
         chunk = run.load(members)
-        run.accumulate(sums, chunk, random_posterior(chunk, level, rng))
-        done += len(members)
-    return sums
+        sums = Accumulator.empty(run.grid)
+        run.accumulate(sums, chunk, random_posterior(chunk, level, own_rng))
+        return sums
+
+    total = Accumulator.empty(run.grid)
+    jobs = zip(chunks, rng.spawn(len(chunks)), strict=True)
+    for sums in run.backend.map(add, jobs):
+        total += sums
+        progress("initial density", total.n_images, len(index))
+    return total
 
 
 def new_pass(

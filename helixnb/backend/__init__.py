@@ -7,13 +7,17 @@ code. The device that runs is always reported, never silently swapped.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.errors import InputError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 DEVICES = ("auto", "cpu")
 
@@ -63,6 +67,28 @@ class Backend(Protocol):
         n_harmonics: int,
     ) -> NDArray[np.complex64]:
         """Sum rows into azimuthal spectra for every axial shift; see `cpu`."""
+
+    def shifted_frames(
+        self,
+        data: NDArray[np.complex64],
+        frame: NDArray[np.int64],
+        phase: NDArray[np.complex64],
+        shift: NDArray[np.int32],
+    ) -> NDArray[np.complex64]:
+        """Copy frames and move each across the filament; see `cpu`."""
+
+    def weigh_tables(
+        self,
+        tables: NDArray[np.float32],
+        messages: NDArray[np.float32],
+        state: NDArray[np.int32],
+    ) -> NDArray[np.float64]:
+        """Sum of each table times the message of its state; see `cpu`."""
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> Iterator[_Result]:
+        """Apply a function to independent items, in order; see `cpu`."""
 
 
 def get_backend(device: str = "auto") -> Backend:

@@ -7,11 +7,20 @@ and cached on disk, so a second process does not wait for compilation.
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 IMAGE_PADDING = 2
 """Zero-padding of images before they are turned."""
@@ -89,6 +98,45 @@ class CPU:
 
     name = "cpu"
     xp: ModuleType = np
+
+    @property
+    def workers(self) -> int:
+        """Processor cores this process may use."""
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
+            os.cpu_count() or 1
+        )
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> Iterator[_Result]:
+        """Apply a function to independent items on all cores, in order.
+
+        Each worker computes in one thread (kernels, BLAS and FFTs leave the
+        interpreter free), which keeps every core busy without synchronising inside
+        a chunk. Results come in the order of the items whatever the number of
+        cores, so that sums over them are reproducible, and only a few are held.
+
+        Parameters
+        ----------
+        function : callable
+        items : iterable
+
+        Yields
+        ------
+        object
+            `function(item)` for each item.
+        """
+        pending: deque[Future[_Result]] = deque()
+        with (
+            threadpool_limits(1),
+            ThreadPoolExecutor(self.workers) as pool,
+        ):
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > self.workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
     def filament_frames(
         self,
@@ -224,8 +272,8 @@ class CPU:
     ) -> NDArray[np.complex64]:
         """Azimuthal spectra of the score for every axial shift.
 
-        c_m(s) = sum over pairs p of harmonic +m of a_p exp(-2 pi i v_p s / D), plus
-        the conjugate of the same sum over -m: the spectrum of a real function.
+        L(phi, s) = Re sum_p a_p exp(i m_p phi - 2 pi i v_p s / D) as the half
+        spectrum that `irfft` without scaling turns into L.
 
         Parameters
         ----------
@@ -241,20 +289,60 @@ class CPU:
         ndarray of complex64, shape (n, n_shifts, n_harmonics)
         """
         n_shifts = row_phase.shape[1]
-        spectra = np.zeros((len(amplitudes), n_harmonics, n_shifts, 2), np.float32)
-        _pool(
-            amplitudes.view(np.float32).reshape(*amplitudes.shape, 2),
-            harmonic,
-            np.ascontiguousarray(row_phase.real),
-            np.ascontiguousarray(row_phase.imag),
-            spectra,
-        )
-        return np.ascontiguousarray(
-            spectra.view(np.complex64)[..., 0].swapaxes(1, 2)
-        )
+        spectra = np.zeros((len(amplitudes), n_shifts, n_harmonics), np.complex64)
+        _pool(amplitudes, harmonic, row_phase.T.copy(), spectra)
+        return spectra
+
+    def shifted_frames(
+        self,
+        data: NDArray[np.complex64],
+        frame: NDArray[np.int64],
+        phase: NDArray[np.complex64],
+        shift: NDArray[np.int32],
+    ) -> NDArray[np.complex64]:
+        """Copy frames and move each across the filament.
+
+        Parameters
+        ----------
+        data : ndarray of complex64, shape (n_rows, n_frames, n_columns)
+        frame : ndarray of int64, shape (n,)
+        phase : ndarray of complex64, shape (n_shifts, n_columns)
+        shift : ndarray of int32, shape (n,)
+
+        Returns
+        -------
+        ndarray of complex64, shape (n_rows, n, n_columns)
+        """
+        out = np.empty((data.shape[0], len(frame), data.shape[2]), np.complex64)
+        _shift(data, frame, phase, shift, out)
+        return out
+
+    def weigh_tables(
+        self,
+        tables: NDArray[np.float32],
+        messages: NDArray[np.float32],
+        state: NDArray[np.int32],
+    ) -> NDArray[np.float64]:
+        """Sum of each table times the message of its state.
+
+        Parameters
+        ----------
+        tables : ndarray of float32, shape (n, n_axial, n_azimuth)
+        messages : ndarray of float32, shape (..., n_axial, n_azimuth)
+        state : ndarray of int32, shape (n,)
+            Index into the leading axes of `messages`, flattened.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        size = tables[0].size
+        mass = np.empty(len(tables))
+        _weigh(tables.reshape(-1, size), messages.reshape(-1, size), state, mass)
+        return mass
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@njit(nogil=True, fastmath=True, cache=True)
 def _frames(  # type: ignore[no-untyped-def]
     transforms, image, psi, contrast, whitening, k_max, spacing, table, data, power
 ):
@@ -263,7 +351,7 @@ def _frames(  # type: ignore[no-untyped-def]
     padding = 2.0
     steps = table.shape[0] - 1
     taps = table.shape[1]
-    for f in prange(len(image)):
+    for f in range(len(image)):
         source = transforms[image[f]]
         mean, half, azimuth, k2, k4, constant = contrast[image[f]]
         sin_psi, cos_psi = np.sin(psi[f]), np.cos(psi[f])
@@ -308,7 +396,7 @@ def _frames(  # type: ignore[no-untyped-def]
                 power[v, f, column] = np.float32(ctf * ctf * weight)
 
 
-@njit(fastmath=True, cache=True)
+@njit(nogil=True, fastmath=True, cache=True)
 def _turn(values, step, m_max):  # type: ignore[no-untyped-def]
     """Multiply values[m] by step**(m - m_max), in place, by recurrence."""
     up = complex(1.0, 0.0)
@@ -320,7 +408,7 @@ def _turn(values, step, m_max):  # type: ignore[no-untyped-def]
         values[m_max - m] *= down
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@njit(nogil=True, fastmath=True, cache=True)
 def _gather(  # type: ignore[no-untyped-def]
     harmonics, oversampling, cyclic, tilt, k_max, table, fan
 ):
@@ -329,8 +417,7 @@ def _gather(  # type: ignore[no-untyped-def]
     m_max = n_m // 2
     steps = table.shape[0] - 1
     taps = table.shape[1]
-    for row in prange(k_max + 1):
-        v = np.int64(row)  # prange counts unsigned
+    for v in range(k_max + 1):
         z = v * np.cos(tilt) * oversampling
         z0 = int(np.floor(z))
         wz = table[int((z - z0) * steps + 0.5)]
@@ -377,7 +464,7 @@ def _gather(  # type: ignore[no-untyped-def]
             _turn(out, complex(np.cos(beta), np.sin(beta)), m_max)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@njit(nogil=True, fastmath=True, cache=True)
 def _scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-def]
     """Transpose of `_gather`: rows along R in parallel, then along Z by order."""
     n_z, n_r, n_m = accumulator.shape
@@ -386,8 +473,7 @@ def _scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-
     steps = table.shape[0] - 1
     taps = table.shape[1]
     planes = np.zeros((k_max + 1, n_r, n_m), np.complex64)
-    for row in prange(k_max + 1):
-        v = np.int64(row)
+    for v in range(k_max + 1):
         plane = planes[v]
         turned = np.empty(n_m, np.complex64)
         for column in range(2 * k_max + 1):
@@ -414,8 +500,7 @@ def _scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-
                     for m in range(n_m):
                         sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
                         target[m] += w * sign * turned[m]
-    for radial in prange(n_r):
-        r = np.int64(radial)
+    for r in range(n_r):
         for v in range(k_max + 1):
             z = v * np.cos(tilt)
             z0 = int(np.floor(z))
@@ -436,18 +521,47 @@ def _scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-
                         target[m] += w * sign * np.conj(source[n_m - 1 - m])
 
 
-@njit(parallel=True, fastmath=True, cache=True)
-def _pool(amplitudes, harmonic, cosine, sine, spectra):  # type: ignore[no-untyped-def]
-    """Accumulate a_p exp(-i x) into |m|, conjugated for m < 0."""
-    n_pairs = len(harmonic)
-    n_shifts = cosine.shape[1]
-    for row in prange(len(amplitudes)):
-        for p in range(n_pairs):
-            m = harmonic[p]
-            a, b = amplitudes[row, p, 0], amplitudes[row, p, 1]
-            sign = np.float32(1.0) if m >= 0 else np.float32(-1.0)
-            out = spectra[row, abs(m)]
-            for s in range(n_shifts):
-                c, d = cosine[p, s], sine[p, s]
-                out[s, 0] += a * c - b * d
-                out[s, 1] += sign * (a * d + b * c)
+@njit(nogil=True, fastmath=True, cache=True)
+def _pool(amplitudes, harmonic, phase, spectra):  # type: ignore[no-untyped-def]
+    """Add a_p exp(-i x) / 2 at |m|, conjugated for m < 0, and whole at m = 0."""
+    for row in range(len(amplitudes)):
+        for s in range(len(phase)):
+            out = spectra[row, s]
+            turn = phase[s]
+            for p in range(len(harmonic)):
+                m = harmonic[p]
+                value = amplitudes[row, p] * turn[p]
+                if m > 0:
+                    out[m] += np.float32(0.5) * value
+                elif m < 0:
+                    out[-m] += np.float32(0.5) * np.conj(value)
+                else:
+                    out[0] += value
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def _shift(data, frame, phase, shift, out):  # type: ignore[no-untyped-def]
+    """out[v, i] = data[v, frame[i]] * phase[shift[i]]."""
+    n_columns = data.shape[2]
+    for row in range(data.shape[0]):
+        for i in range(len(frame)):
+            source = data[row, frame[i]]
+            turn = phase[shift[i]]
+            for column in range(n_columns):
+                out[row, i, column] = source[column] * turn[column]
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def _weigh(tables, messages, state, mass):  # type: ignore[no-untyped-def]
+    """Dot product of each table with its message, double-precision partial sums."""
+    size = tables.shape[1]
+    for i in range(len(tables)):
+        table = tables[i]
+        message = messages[state[i]]
+        total = 0.0
+        for first in range(0, size, 64):
+            part = np.float32(0)
+            for j in range(first, min(first + 64, size)):
+                part += table[j] * message[j]
+            total += part
+        mass[i] = total

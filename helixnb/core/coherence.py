@@ -65,13 +65,13 @@ class _Modes:
     n_azimuth: int
 
     def forward(self, tables: NDArray[np.float32]) -> NDArray[np.complex64]:
-        spectrum = sfft.rfft(tables, axis=-1, workers=-1)
-        return sfft.fft(spectrum * self.demodulation, axis=-2, workers=-1)
+        spectrum = sfft.rfft(tables, axis=-1)
+        return sfft.fft(spectrum * self.demodulation, axis=-2)
 
     def inverse(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        rows = sfft.ifft(spectrum, axis=-2, workers=-1)
+        rows = sfft.ifft(spectrum, axis=-2)
         rows = rows * np.conj(self.demodulation)
-        tables = sfft.irfft(rows, self.n_azimuth, axis=-1, workers=-1)
+        tables = sfft.irfft(rows, self.n_azimuth, axis=-1)
         return np.maximum(tables, 0, dtype=np.float32)
 
     def kernel(
@@ -101,6 +101,7 @@ def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int) -> _Modes:
 
 def filament_messages(
     evidence: NDArray[np.float32],
+    log_scale: NDArray[np.float64],
     axial_px: NDArray[np.float64],
     polarity_prior: NDArray[np.float64],
     model: CoherenceModel,
@@ -110,8 +111,10 @@ def filament_messages(
     Parameters
     ----------
     evidence : ndarray of float32, shape (n, 2, n_axial, n_azimuth)
-        Likelihood of each segment over polarity, axial shift and azimuth, scaled
-        per segment at will.
+        Likelihood of each segment over polarity, axial shift and azimuth, divided
+        by exp(log_scale).
+    log_scale : ndarray of float64, shape (n, 2)
+        Logarithm of the scale of each segment and polarity.
     axial_px : ndarray of float64, shape (n,)
         Position of each box along +v at the first polarity; NaN where unknown.
     polarity_prior : ndarray of float64, shape (2,)
@@ -121,8 +124,9 @@ def filament_messages(
     Returns
     -------
     ndarray of float32, shape (n, 2, n_axial, n_azimuth)
-        Relative prior probability of each state; its scale is arbitrary per
-        segment.
+        Prior probability of each state, multiplied by exp(log_scale) so that its
+        product with `evidence` is the posterior; the overall scale of each segment
+        is arbitrary.
     """
     track = np.argsort(axial_px, kind="stable")
     known = np.isfinite(axial_px[track])
@@ -133,19 +137,19 @@ def filament_messages(
         [modes.inverse(modes.forward(e) * picking) for e in evidence[track]]
     )
     # Each table is scaled to a maximum of 1 so that products stay in range.
-    scale = np.maximum(emission.max((2, 3)), _TINY)
-    emission = np.maximum(emission / scale[..., None, None], _TINY)
+    highest = np.maximum(emission.max((2, 3)), _TINY)
+    emission = np.maximum(emission / highest[..., None, None], _TINY)
+    log_emission = np.log(highest.astype(np.float64))
     forward, left = _pass(emission, position, known, modes, model)
     backward, _ = _pass(
         emission[::-1], position[::-1], known[::-1], modes, model
     )
     joint = forward * backward[::-1]
     # Evidence of the whole filament for each polarity, less the segment's own.
-    log_scale = np.log(scale.astype(np.float64))
-    own = np.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_scale
+    own = np.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission
     prior = np.log(np.maximum(polarity_prior, _TINY))
-    weight = (left + log_scale).sum(0) + prior - own
-    weight = np.exp(weight - weight.max(1, keepdims=True))
+    whole = (left + log_emission + log_scale[track]).sum(0) + prior
+    weight = np.exp(whole - whole.max() - (own - own.max(1, keepdims=True)))
     messages = np.empty_like(evidence)
     for i, segment in enumerate(track):
         spread = modes.inverse(modes.forward(joint[i]) * picking)
@@ -187,19 +191,25 @@ def _pass(
 
 
 def independent_messages(
-    evidence: NDArray[np.float32], polarity_prior: NDArray[np.float64]
+    log_scale: NDArray[np.float64],
+    polarity_prior: NDArray[np.float64],
+    table_shape: tuple[int, int],
 ) -> NDArray[np.float32]:
     """Flat priors that keep every segment on its own.
 
     Parameters
     ----------
-    evidence : ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+    log_scale : ndarray of float64, shape (n, 2)
+        As in `filament_messages`.
     polarity_prior : ndarray of float64, shape (2,)
+    table_shape : tuple of int
+        (n_axial, n_azimuth).
 
     Returns
     -------
-    ndarray of float32, same shape as `evidence`
+    ndarray of float32, shape (n, 2, n_axial, n_azimuth)
     """
-    messages = np.empty_like(evidence)
-    messages[:] = polarity_prior[:, None, None].astype(np.float32)
-    return messages
+    weight = polarity_prior * np.exp(log_scale - log_scale.max(1, keepdims=True))
+    return np.broadcast_to(
+        weight[..., None, None].astype(np.float32), (*weight.shape, *table_shape)
+    ).copy()

@@ -15,12 +15,14 @@ the probability is lost at each level.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft as sfft
 import scipy.sparse as sparse
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from helixnb.backend import Backend
 from helixnb.core.coherence import (
@@ -37,6 +39,12 @@ from helixnb.core.search import (
     SearchLevel,
     complete_grid,
 )
+
+
+_CACHE_BYTES = 4_000_000
+
+_DROPPED_NATS = 20.0
+"""How much less likely a polarity counts that an earlier level dropped."""
 
 
 @dataclass(frozen=True)
@@ -173,27 +181,50 @@ def expectation(
         frames = make_frames(
             chunk, cells, fan.level, noise_power, spacing_per_A, backend
         )
-        tables = score_cells(cells, frames, fan, backend)
-        scored += len(cells)
-        tables += log_prior(chunk, cells, fan.level, settings.spread)[:, None, None]
-        tables *= np.float32(settings.likelihood_power)
-        peak = np.full(len(chunk), -np.inf)
-        np.maximum.at(peak, cells.image, tables.max((1, 2)))
-        tables -= peak[cells.image, None, None].astype(np.float32)
-        np.exp(tables, out=tables)
-        messages = _messages(chunk, cells, tables, settings)
-        state = cells.image * N_POLARITIES + cells.polarity
-        flat = messages.reshape(-1, *tables.shape[1:])
-        mass = np.array(
-            [np.vdot(t, flat[s]) for t, s in zip(tables, state, strict=True)],
-            np.float64,
+        prior = log_prior(chunk, cells, fan.level, settings.spread)
+        tables = score_cells(
+            cells, frames, fan, prior, settings.likelihood_power, backend
         )
+        scored += len(cells)
+        state = cells.image * N_POLARITIES + cells.polarity
+        peak = _to_likelihood(tables, state, len(chunk))
+        messages = _messages(chunk, state, tables, peak, settings)
+        mass = backend.weigh_tables(tables, messages, state)
         kept = _heaviest(cells.image, mass, len(chunk), settings.pruned_mass)
         if fan is not fans[-1]:
             cells = cells.take(kept).divided()
     return _final_posterior(
-        chunk, fans[-1], cells, tables, flat, mass, kept, peak, scored
+        chunk, fans[-1], cells, tables, messages, mass, kept, peak, scored
     )
+
+
+def _to_likelihood(
+    tables: NDArray[np.float32], state: NDArray[np.int32], n_images: int
+) -> NDArray[np.float64]:
+    """Exponentiate in place, each (image, polarity) relative to its maximum.
+
+    Returns the logarithm of those maxima, shape (n_images, 2).
+    """
+    peak = np.full(n_images * N_POLARITIES, -np.inf, np.float32)
+    highest = np.empty(len(tables), np.float32)
+    for rows in _blocks(len(tables), tables[0].nbytes):
+        highest[rows] = tables[rows].max((1, 2))
+    np.maximum.at(peak, state, highest)
+    for rows in _blocks(len(tables), tables[0].nbytes):
+        block = tables[rows]
+        block -= peak[state[rows], None, None]
+        np.exp(block, out=block)
+    log_scale = peak.astype(np.float64).reshape(n_images, N_POLARITIES)
+    # A polarity without cells was dropped for lack of mass at an earlier level.
+    absent = log_scale.max(1, keepdims=True) - _DROPPED_NATS
+    return np.where(np.isfinite(log_scale), log_scale, absent)
+
+
+def _blocks(n: int, bytes_each: int, first: int = 0) -> Iterator[slice]:
+    """Slices of first..n that each stay within the processor's cache."""
+    size = max(1, _CACHE_BYTES // bytes_each)
+    for start in range(first, n, size):
+        yield slice(start, min(start + size, n))
 
 
 def _final_posterior(
@@ -210,19 +241,19 @@ def _final_posterior(
     """Keep the heaviest cells, normalised to probabilities."""
     kept = np.sort(kept)
     total = np.bincount(cells.image[kept], mass[kept], len(chunk))
-    total = np.maximum(total, 1e-300)
     cells_kept = cells.take(kept)
     state = cells_kept.image * N_POLARITIES + cells_kept.polarity
     weights = tables[kept]
-    weights *= messages[state]
+    weights *= messages.reshape(-1, *tables.shape[1:])[state]
     weights /= total[cells_kept.image, None, None].astype(np.float32)
-    normaliser = np.log(messages.reshape(len(chunk), -1).sum(1, dtype=np.float64))
+    # Messages carry the scale of the tables; the prior itself does not.
+    prior_mass = np.log(messages.sum((2, 3), dtype=np.float64) + 1e-300) - peak
     return Posterior(
         level=fan.level,
         cells=cells_kept,
         weights=weights,
         mass=mass[kept] / total[cells_kept.image],
-        log_evidence=peak + np.log(total) - normaliser,
+        log_evidence=np.log(total) - logsumexp(prior_mass, axis=1),
         cells_scored=scored,
     )
 
@@ -273,15 +304,22 @@ def make_frames(
 
 
 def score_cells(
-    cells: Cells, frames: Frames, fan: Fan, backend: Backend
+    cells: Cells,
+    frames: Frames,
+    fan: Fan,
+    log_prior: NDArray[np.float32],
+    power: float,
+    backend: Backend,
 ) -> NDArray[np.float32]:
-    """Log-likelihood of every cell over all axial shifts and azimuths.
+    """Log of (likelihood times prior) to a power, for every cell.
 
     Parameters
     ----------
     cells : Cells
     frames : Frames
     fan : Fan
+    log_prior : ndarray of float32, shape (n_cells,)
+    power : float
     backend : Backend
 
     Returns
@@ -291,29 +329,29 @@ def score_cells(
     """
     level = fan.level
     plane = HalfPlane(level.k_max)
-    box_phase = np.exp(
+    shift_phase = np.exp(
         -2j * np.pi * np.outer(level.shift_px, plane.u) / fan.box_px
     ).astype(np.complex64)
     ring_weight = _ring_means(frames.power, plane)
     out = np.empty((len(cells), level.n_axial, level.n_azimuth), np.float32)
     starts = np.searchsorted(cells.tilt, np.arange(level.n_tilt + 1))
+    bytes_each = frames.data[:, 0].nbytes + 2 * out[:1].nbytes
     for tilt in range(level.n_tilt):
-        rows = slice(starts[tilt], starts[tilt + 1])
-        if rows.start == rows.stop:
-            continue
-        frame = frames.of_cell[rows]
-        data = frames.data[:, frame] * box_phase[cells.shift[rows]]
-        amplitudes = _row_products(data, fan, tilt, plane)
-        spectra = backend.pool_rows(
-            amplitudes, fan.harmonic, fan.row_phase, level.n_azimuth // 2 + 1
-        )
-        spectra *= 0.5
-        spectra[..., 0] *= 2
-        scores = sfft.irfft(
-            spectra, level.n_azimuth, axis=-1, norm="forward", workers=-1
-        )
-        penalty = ring_weight[frame] @ fan.ring_power[tilt]
-        np.subtract(scores, penalty[:, None, :], out=out[rows])
+        for rows in _blocks(starts[tilt + 1], bytes_each, starts[tilt]):
+            frame = frames.of_cell[rows]
+            data = backend.shifted_frames(
+                frames.data, frame, shift_phase, cells.shift[rows]
+            )
+            amplitudes = _row_products(data, fan, tilt, plane)
+            spectra = backend.pool_rows(
+                amplitudes, fan.harmonic, fan.row_phase, level.n_azimuth // 2 + 1
+            )
+            scores = sfft.irfft(
+                spectra, level.n_azimuth, axis=-1, norm="forward"
+            )
+            offset = log_prior[rows, None] - ring_weight[frame] @ fan.ring_power[tilt]
+            scores += offset[:, None, :]
+            np.multiply(scores, np.float32(power), out=out[rows])
     return out
 
 
@@ -376,29 +414,34 @@ def log_prior(
 
 def _messages(
     chunk: Chunk,
-    cells: Cells,
+    state: NDArray[np.int32],
     tables: NDArray[np.float32],
+    log_scale: NDArray[np.float64],
     settings: SearchSettings,
 ) -> NDArray[np.float32]:
     """Prior of every image over (polarity, axial shift, azimuth)."""
     n_states = len(chunk) * N_POLARITIES
-    state = cells.image * N_POLARITIES + cells.polarity
+    shape = (len(chunk), N_POLARITIES, *tables.shape[1:])
     pool = sparse.csr_matrix(
-        (np.ones(len(cells), np.float32), (state, np.arange(len(cells)))),
-        shape=(n_states, len(cells)),
+        (np.ones(len(state), np.float32), (state, np.arange(len(state)))),
+        shape=(n_states, len(state)),
     )
-    evidence = (pool @ tables.reshape(len(cells), -1)).reshape(
-        len(chunk), N_POLARITIES, *tables.shape[1:]
-    )
-    messages = np.empty_like(evidence)
+    evidence = (pool @ tables.reshape(len(state), -1)).reshape(shape)
+    messages = np.empty(shape, np.float32)
     for filament in np.unique(chunk.filament):
         members = np.flatnonzero(chunk.filament == filament)
         prior = chunk.polarity_prior[members].mean(0)
         if settings.coherence is None:
-            messages[members] = independent_messages(evidence[members], prior)
+            messages[members] = independent_messages(
+                log_scale[members], prior, tables.shape[1:]
+            )
         else:
             messages[members] = filament_messages(
-                evidence[members], chunk.axial_px[members], prior, settings.coherence
+                evidence[members],
+                log_scale[members],
+                chunk.axial_px[members],
+                prior,
+                settings.coherence,
             )
     return messages
 

@@ -105,10 +105,14 @@ def build_fan(
     m_max = min(level.m_max, grid.m_max)
     first = grid.m_max - m_max
     used = np.ascontiguousarray(harmonics[..., first : first + 2 * m_max + 1])
-    slices = [
-        backend.gather_fan(used, grid.oversampling, grid.cyclic, tilt, level.k_max)
-        for tilt in level.tilt_offset_deg
-    ]  # each (v, u, m)
+
+
+    def slices_at(tilt: float) -> NDArray[np.complex64]:
+        return backend.gather_fan(
+            used, grid.oversampling, grid.cyclic, tilt, level.k_max
+        )
+
+    slices = list(backend.map(slices_at, level.tilt_offset_deg))  # each (v, u, m)
     weight = 0.5 * plane.multiplicity * signal_weight[plane.ring]
     nats = np.stack(
         [np.einsum("vum,vu->vm", np.abs(h) ** 2, weight) for h in slices]
@@ -136,7 +140,11 @@ def build_fan(
         row_start=row_start,
         values=values,
         row_phase=phase.astype(np.complex64),
-        ring_power=np.stack([_ring_power(h, plane, level.n_azimuth) for h in slices]),
+        ring_power=np.stack(
+            list(
+                backend.map(lambda h: _ring_power(h, plane, level.n_azimuth), slices)
+            )
+        ),
         expected_nats=float(nats[len(nats) // 2].sum()),
     )
 
@@ -152,7 +160,7 @@ def _ring_power(
         columns = plane.columns_of_row(v)
         spectrum = np.zeros((columns.stop - columns.start, n_azimuth), np.complex64)
         spectrum[:, orders] = slice_harmonics[v, columns]
-        slices = sfft.ifft(spectrum, axis=-1, workers=-1) * n_azimuth
+        slices = sfft.ifft(spectrum, axis=-1) * n_azimuth
         power = np.abs(slices) ** 2 * plane.multiplicity[v, columns][:, None]
         np.add.at(out, plane.ring[v, columns], 0.5 * power)
     return out

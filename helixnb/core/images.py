@@ -81,11 +81,11 @@ def padded_transforms(
     cropped = min(2 * (k_max + _MARGIN), box)
     half = cropped // 2
     small = sfft.rfft2(
-        sfft.ifftshift(images, axes=(-2, -1)), workers=-1
+        sfft.ifftshift(images, axes=(-2, -1))
     )  # (n, box, box // 2 + 1)
     rows = np.r_[0 : cropped - half, box - half : box]
     small = small[:, rows, : cropped // 2 + 1]
-    real = sfft.irfft2(small, (cropped, cropped), workers=-1)
+    real = sfft.irfft2(small, (cropped, cropped))
     size = IMAGE_PADDING * cropped
     position = sfft.fftfreq(cropped) / IMAGE_PADDING
     taper = image_kernel_transform(position)
@@ -98,4 +98,4 @@ def padded_transforms(
     padded[:, near, far] = real[:, near, last]
     padded[:, far, near] = real[:, last, near]
     padded[:, far, far] = real[:, last, last]
-    return sfft.rfft2(padded, workers=-1)
+    return sfft.rfft2(padded)

@@ -65,6 +65,13 @@ class Accumulator:
             np.zeros((grid.n_z, grid.n_r, 2 * n_w + 1), np.complex64),
         )
 
+    def __iadd__(self, other: Accumulator) -> Accumulator:
+        """Add the sums of other images."""
+        self.data += other.data
+        self.weight += other.weight
+        self.n_images += other.n_images
+        return self
+
     def add(
         self, posterior: Posterior, frames: Frames, n_images: int, backend: Backend
     ) -> None:
@@ -129,7 +136,7 @@ def _fan_sums(
     for first in range(rows.start, rows.stop, _BLOCK):
         block = slice(first, min(first + _BLOCK, rows.stop))
         frame = frames.of_cell[block]
-        spectrum = sfft.rfft(posterior.weights[block], axis=-1, workers=-1)
+        spectrum = sfft.rfft(posterior.weights[block], axis=-1)
         spectrum = spectrum[..., : grid.m_max + 1]  # (cells, axial, m >= 0)
         images = np.conj(frames.data[:, frame])
         images *= column_phase[posterior.cells.shift[block]]

@@ -22,8 +22,11 @@ COARSEST_RESOLUTION_A = 16.0
 MAX_LEVELS = 3
 """More levels save nothing: the coarsest is already cheap."""
 
-STEP_FRACTION = 0.25
-"""Pose step, as movement at the rim over the resolution."""
+STEP_FRACTION = 0.35
+"""Step of the divided axes, as movement at the rim over the resolution."""
+
+AXIAL_FRACTION = 0.2
+"""Step of the axial shift over the resolution; coarser ones stop convergence."""
 
 N_POLARITIES = 2
 """psi near the prior, and psi + 180."""
@@ -203,7 +206,7 @@ def plan_levels(
         band = min(int(np.ceil(k_max / 2 ** (depth - 1 - i))), k_max)
         band = max(band, min(coarse_k, k_max))
         m_max = harmonic_limit(band, box_px, radius_px, cyclic)
-        axial_step = STEP_FRACTION * box_px / band
+        axial_step = AXIAL_FRACTION * box_px / band
         resolved = max(m_max, fine_m_max) if i == depth - 1 else m_max
         levels.append(
             replace(

@@ -138,3 +138,24 @@ def _welcome(follow: SessionView) -> pn.pane.HTML:
         },
         margin=(10, 20),
     )
+
+
+def describe(session: Any) -> str:
+    """What a session has loaded, in one sentence.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    str
+    """
+    particles, next_parameters = session.particles, session.parameters
+    return (
+        f"{len(particles):,} segments of {particles.n_filaments:,} filaments, "
+        f"{particles.box_px} × {particles.box_px} pixels of "
+        f"{particles.pixel_size_A:g} Å. Estimated symmetry: "
+        f"twist {next_parameters.twist_deg:g}°, rise {next_parameters.rise_A:g} Å, "
+        f"{next_parameters.point_group}."
+    )

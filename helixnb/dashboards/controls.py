@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view
-from helixnb.dashboards.parameter_widgets import ParameterWidgets, edited
+from helixnb.dashboards.parameter_widgets import ParameterWidgets
 
 if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
@@ -41,8 +42,8 @@ def buttons(session: Any | SessionView) -> pn.viewable.Viewable:
         lambda _: bool(target.running) or not _can_go_back(target), follow.param.event
     )
     actions: list[tuple[str, str, Callable[[], Any], Any, str]] = [
-        ("Step", "primary", lambda: target.run(1), running, "One iteration"),
-        ("Run", "default", target.run, running, "Iterate until converged"),
+        ("Step", "primary", lambda: _go_on(target, 1), running, "One iteration"),
+        ("Run", "default", lambda: _go_on(target), running, "Iterate until converged"),
         ("Pause", "default", target.pause, idle, "Stop after this iteration"),
         ("Back", "default", lambda: target.back(1), no_way_back, "Undo an iteration"),
     ]
@@ -76,8 +77,18 @@ def _button(
     )
 
 
+def _go_on(session: Any, n: int | None = None) -> None:
+    """Run, also after an error."""
+    if session.error is not None:
+        # The session raises a background error once to whoever asks next; it has
+        # been on the page, and asking to go on is the answer to it.
+        with suppress(type(session.error)):
+            session.wait()
+    session.run(n)
+
+
 def _can_go_back(session: Any) -> bool:
-    return session.state is not None and session.state.iteration > 0
+    return len(session.states) > 1
 
 
 def status(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -108,7 +119,6 @@ def status(session: Any | SessionView) -> pn.viewable.Viewable:
     bar = pn.indicators.Progress(
         value=pn.bind(lambda _: percent_done(target), event),
         max=100,
-        color="primary",
         margin=(3, 10, 0, 10),
         height=8,
         sizing_mode="stretch_width",
@@ -161,10 +171,8 @@ def stage_text(session: Any) -> str:
     """
     if not session.running:
         return "Ready."
-    if session.progress is None:
-        return "Starting …"
     stage, done, total = session.progress
-    return f"{stage[:1].upper()}{stage[1:]}: {done} of {total}"
+    return f"{stage[:1].upper()}{stage[1:]}: {done} of {total}" if stage else "Starting"
 
 
 def percent_done(session: Any) -> int:
@@ -178,10 +186,8 @@ def percent_done(session: Any) -> int:
     -------
     int
     """
-    if not session.running or session.progress is None:
-        return 0
     _, done, total = session.progress
-    return min(100, round(100 * done / total)) if total else 0
+    return min(100, round(100 * done / total)) if session.running and total else 0
 
 
 def messages_html(session: Any, problem: str = "") -> str:
@@ -203,7 +209,7 @@ def messages_html(session: Any, problem: str = "") -> str:
     flags = session.state.flags if session.state is not None else ()
     changes = [
         f"{name}: {_short(before)} → {_short(now)}"
-        for name, (before, now) in edited(session).items()
+        for name, (before, now) in session.parameters.changes.items()
     ]
     blocks = [
         *(_block(f"Error: {text}", style.ERROR, "#FDECEA", "hx-error") for text in errors),

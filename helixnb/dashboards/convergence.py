@@ -40,16 +40,16 @@ PANELS: dict[str, tuple[str, tuple[Trace, ...]]] = {
     "twist": (
         "twist (°)",
         (
-            Trace("twist_half_A_deg", "half A", style.HALF_A, "triangle"),
-            Trace("twist_half_B_deg", "half B", style.HALF_B, "inverted_triangle"),
+            Trace("found_twist_deg_half_A", "half A", style.HALF_A, "triangle"),
+            Trace("found_twist_deg_half_B", "half B", style.HALF_B, "inverted_triangle"),
             Trace("twist_deg", "used", style.JOINT, "circle"),
         ),
     ),
     "rise": (
         "rise (Å)",
         (
-            Trace("rise_half_A_A", "half A", style.HALF_A, "triangle"),
-            Trace("rise_half_B_A", "half B", style.HALF_B, "inverted_triangle"),
+            Trace("found_rise_A_half_A", "half A", style.HALF_A, "triangle"),
+            Trace("found_rise_A_half_B", "half B", style.HALF_B, "inverted_triangle"),
             Trace("rise_A", "used", style.JOINT, "circle"),
         ),
     ),
@@ -66,7 +66,7 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
     Parameters
     ----------
     history : pandas.DataFrame
-        One row for each iteration.
+        One row for each iteration; may be empty.
     quantity : str
         ``"resolution"``, ``"twist"``, ``"rise"`` or ``"time"``.
 
@@ -75,6 +75,7 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
     holoviews.Overlay
     """
     ylabel, traces = PANELS[quantity]
+    history = history.reindex(columns=["iteration", *(t.column for t in traces)])
     iteration = history["iteration"].to_numpy(float)
     last = max(1.0, iteration.max(initial=1.0))
     elements: list[hv.Element] = []

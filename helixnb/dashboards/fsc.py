@@ -12,6 +12,7 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 
+from helixnb import results
 from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view, live_plot
 
@@ -38,7 +39,6 @@ def plot(
     fsc: xr.Dataset,
     *,
     earlier: Sequence[xr.DataArray] = (),
-    split_resolution_A: float | None = None,
     title: str = "Fourier shell correlation",
 ) -> hv.Overlay:
     """Draw FSC curves.
@@ -47,11 +47,10 @@ def plot(
     ----------
     fsc : xarray.Dataset
         Curves ``corrected``, ``masked``, ``unmasked`` and ``randomised`` over
-        ``spatial_frequency`` in 1/A.
+        ``spatial_frequency`` in 1/A, and the attribute ``split_resolution_A``, beyond
+        which the half-maps are independent.
     earlier : sequence of xarray.DataArray
         Corrected curves of the iterations before, drawn faint.
-    split_resolution_A : float, optional
-        Resolution beyond which the half-maps are independent.
     title : str
 
     Returns
@@ -59,7 +58,7 @@ def plot(
     holoviews.Overlay
     """
     frequency = fsc["spatial_frequency"].to_numpy()
-    split = 1 / split_resolution_A if split_resolution_A else np.nan
+    split = 1 / fsc.attrs["split_resolution_A"]
     past = [(c["spatial_frequency"].to_numpy(), c.to_numpy()) for c in earlier]
     elements = [
         hv.Path(past, ["frequency", "FSC"], label="earlier").opts(
@@ -150,26 +149,6 @@ def resolution_ticks(highest_per_A: float) -> list[tuple[float, str]]:
     return ticks
 
 
-def draw(session: Any) -> hv.Overlay:
-    """Draw the FSC of a session's current iteration.
-
-    Parameters
-    ----------
-    session : Session
-
-    Returns
-    -------
-    holoviews.Overlay
-    """
-    state = session.state
-    return plot(
-        session.fsc,
-        earlier=earlier_curves(session),
-        split_resolution_A=state.parameters.split_resolution_A,
-        title=f"FSC, iteration {state.iteration}: {state.resolution_A:.2f} Å",
-    )
-
-
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
     """FSC that follows a session.
 
@@ -181,6 +160,17 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     -------
     panel.viewable.Viewable
     """
+    seen: dict[int, xr.DataArray] = {}
+
+    def draw(target: Any) -> hv.Overlay:
+        # The session keeps the last few states only, the page all that it has seen.
+        for state in target.states:
+            seen[state.iteration] = results.fsc(state)["corrected"]
+        now = target.state
+        earlier = [seen[i] for i in sorted(seen) if 0 < i < now.iteration]
+        title = f"FSC of iteration {now.iteration}: {now.resolution_A:.2f} Å"
+        return plot(target.fsc, earlier=earlier, title=title)
+
     return pn.pane.HoloViews(
         live_plot(as_view(session), draw), sizing_mode="stretch_width"
     )

@@ -37,6 +37,8 @@ class SessionView(param.Parameterized):
         Moves when the session's state is another one.
     has_results : bool
         Whether there is a state at all.
+    next_symmetry : tuple of float
+        Twist in degrees and rise in Angstrom that the next iteration will use.
     problem : str
         Message of the last action or drawing that failed, empty if none.
     """
@@ -45,6 +47,7 @@ class SessionView(param.Parameterized):
     event = param.Integer(default=0)
     results = param.Integer(default=0)
     has_results = param.Boolean(default=False)
+    next_symmetry = param.NumericTuple(default=(0.0, 0.0), length=2)
     problem = param.String(default="")
 
     def __init__(self, session: Any) -> None:
@@ -53,6 +56,7 @@ class SessionView(param.Parameterized):
         self._pending = False
         self._state = session.state
         self.has_results = session.state is not None
+        self._read_symmetry()
         self._unsubscribe = session.on_change(_weak_callback(self))
 
     def changed(self, *_: Any) -> None:
@@ -74,9 +78,15 @@ class SessionView(param.Parameterized):
         state = self.session.state
         if state is not self._state:
             self._state = state
-            self.results += 1
             self.has_results = state is not None
+            if state is not None:
+                self.results += 1
+        self._read_symmetry()
         self.event += 1
+
+    def _read_symmetry(self) -> None:
+        next_parameters = self.session.parameters
+        self.next_symmetry = (next_parameters.twist_deg, next_parameters.rise_A)
 
     def report(self, error: Exception) -> None:
         """Show an error and log where it came from.

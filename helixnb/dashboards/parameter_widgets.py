@@ -1,7 +1,6 @@
 """One widget for each parameter, made from its metadata and kept equal to the session.
 
-A value that differs from what the next iteration would use without the user's doing is
-marked as edited until an iteration has used it.
+An edited value is marked until an iteration has used it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ UNIT_SUFFIXES = ("_deg", "_A", "_percent")
 SYMBOLS = {"deg": "°", "A": "Å"}
 OPEN_GROUPS = ("Symmetry",)
 WIDGET_WIDTH = 225
-TOLERANCE = 1e-9
 
 
 def label_of(name: str, unit: str) -> str:
@@ -114,62 +112,6 @@ def _step(field: dataclasses.Field[Any]) -> float:
     return 0.05 if field.metadata["high"] <= 1 else 0.5
 
 
-def would_be_used(session: Any) -> dict[str, Any] | None:
-    """Parameters of the next iteration if the user had not touched any.
-
-    Parameters
-    ----------
-    session : Session
-
-    Returns
-    -------
-    dict or None
-        None before the first iteration.
-    """
-    state = session.state
-    if state is None:
-        return None
-    used: dict[str, Any] = state.parameters.as_dict()
-    found = {"twist_deg": state.symmetry.twist_deg, "rise_A": state.symmetry.rise_A}
-    return used | found
-
-
-def edited(session: Any) -> dict[str, tuple[Any, Any]]:
-    """Values changed since the last iteration.
-
-    Parameters
-    ----------
-    session : Session
-
-    Returns
-    -------
-    dict
-        Name: (value without the edit, value set).
-    """
-    before = would_be_used(session)
-    if before is None:
-        return {}
-    now = {name: getattr(session.parameters, name) for name in before}
-    return {n: (before[n], now[n]) for n in before if not same(before[n], now[n])}
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two parameter values are equal but for rounding on screen.
-
-    Parameters
-    ----------
-    first, second
-        Numbers, text, booleans or None.
-
-    Returns
-    -------
-    bool
-    """
-    if isinstance(first, float) and isinstance(second, float):
-        return abs(first - second) <= TOLERANCE * max(1.0, abs(first))
-    return bool(first == second)
-
-
 class ParameterWidgets:
     """All parameter widgets, in an accordion of their groups.
 
@@ -212,13 +154,13 @@ class ParameterWidgets:
 
     def refresh(self) -> None:
         """Show the session's values and mark those edited."""
-        marked = edited(self._session)
+        marked = self._session.parameters.changes
         # Only this thread's changes come from the session: a user may be typing.
         self._refreshing_thread = threading.get_ident()
         try:
             for name, widget in self.widgets.items():
                 value = getattr(self._session.parameters, name)
-                if not same(widget.value, value):
+                if widget.value != value:
                     widget.value = value
                 sheets = [style.EDITED_CSS] if name in marked else []
                 if widget.stylesheets != sheets:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import numpy as np
 import panel as pn
+import xarray as xr
 
 from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view, live_plot
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from helixnb.dashboards.live import SessionView
 
 AXES = [
@@ -38,7 +37,7 @@ def plot(score_map: xr.Dataset, *, title: str = "Symmetry score") -> hv.Overlay:
     ----------
     score_map : xarray.Dataset
         Scores ``half_A``, ``half_B`` and ``joint`` over ``twist`` in degrees and
-        ``rise`` in Angstrom.
+        ``rise`` in Angstrom, each with its optimum as attributes.
     title : str
 
     Returns
@@ -55,7 +54,7 @@ def plot(score_map: xr.Dataset, *, title: str = "Symmetry score") -> hv.Overlay:
         colorbar_opts={"title": "score"},
         tools=["hover"],
     )
-    optimum = optima(score_map)
+    optimum = {name: _optimum(score_map[name]) for name in OPTIMA}
     lines = [
         hv.VLines([optimum["joint"][0]]),
         hv.HLines([optimum["joint"][1]]),
@@ -76,9 +75,112 @@ def plot(score_map: xr.Dataset, *, title: str = "Symmetry score") -> hv.Overlay:
     )
 
 
+def _optimum(score: xr.DataArray) -> tuple[float, float]:
+    return score.attrs["best_twist_deg"], score.attrs["best_rise_A"]
+
+
 def _marker(name: str, twist_deg: float, rise_A: float) -> hv.Points:
     """Optimum of one of the scores."""
     label, marker, color, size = OPTIMA[name]
     return hv.Points([(twist_deg, rise_A)], AXES, label=label).opts(
         marker=marker, color=color, line_color=style.INK, size=size
+    )
+
+
+def draw(session: Any) -> hv.Overlay:
+    """Draw the score map of a session, or where it would be searched.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    holoviews.Overlay
+        Without a search in this iteration, an empty map with the reason above it.
+    """
+    found = session.score_map
+    if found is None:
+        return plot(_blank(session), title=why_not_searched(session))
+    score = found["joint"].attrs
+    edge = ", on the edge of the search" if score["on_edge"] else ""
+    title = f"Symmetry score {score['best_score']:.3f}{edge}; click to choose"
+    return plot(found, title=title)
+
+
+def why_not_searched(session: Any) -> str:
+    """Say why an iteration has no score map.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    str
+    """
+    used = session.state.parameters
+    if not used.search_symmetry:
+        return "Twist and rise are not searched (parameter search_symmetry)"
+    return f"Twist and rise are searched from {used.search_start_A:g} Å on"
+
+
+def _blank(session: Any) -> xr.Dataset:
+    """Score map of NaN over the range that would be searched."""
+    used = session.state.parameters
+    rise_half = used.rise_A * used.rise_extent_percent / 100
+    twist = used.twist_deg + np.linspace(-1, 1, 8) * used.twist_extent_deg
+    rise = used.rise_A + np.linspace(-1, 1, 8) * rise_half
+    here = {"best_twist_deg": np.nan, "best_rise_A": np.nan}
+    nothing = xr.DataArray(
+        np.full((8, 8), np.nan), {"twist": twist, "rise": rise}, ("twist", "rise")
+    ).assign_attrs(here)
+    return xr.Dataset(dict.fromkeys(OPTIMA, nothing))
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Score map that follows a session; a click sets twist and rise.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+    target = follow.session
+    scores = live_plot(follow, draw).opts(framewise=True)
+    chosen = hv.DynamicMap(pn.bind(next_marker, follow.param.next_symmetry))
+
+    def choose(x: float | None, y: float | None) -> None:
+        if x is not None and y is not None:
+            follow.attempt(lambda: target.parameters.set(twist_deg=x, rise_A=y))
+            follow.changed()
+
+    tap = hv.streams.Tap(source=scores)
+    tap.add_subscriber(choose)
+    return pn.pane.HoloViews(scores * chosen, sizing_mode="stretch_width")
+
+
+def next_marker(next_symmetry: tuple[float, float]) -> hv.Points:
+    """Ring around the twist and rise of the next iteration.
+
+    Parameters
+    ----------
+    next_symmetry : tuple of float
+        Twist in degrees, rise in Angstrom.
+
+    Returns
+    -------
+    holoviews.Points
+    """
+    return hv.Points([next_symmetry], AXES, label="next iteration").opts(
+        marker="circle",
+        color=style.NEXT,
+        fill_alpha=0,
+        line_width=2.5,
+        size=17,
+        apply_ranges=False,
     )

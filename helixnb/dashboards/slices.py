@@ -25,7 +25,7 @@ MAX_PIXELS = 512
 """Larger slices are averaged down: a screen shows no more."""
 
 CONTRAST_QUANTILE = 0.999
-MAPS = {"Filtered map": None, "Half A": 0, "Half B": 1}
+MAPS = {"Filtered map": None, "Half A": "A", "Half B": "B"}
 PLANES = {"z": ("x", "y"), "y": ("x", "z"), "x": ("y", "z")}
 """Axis cut: horizontal and vertical axis of the slice."""
 
@@ -135,7 +135,7 @@ def chosen_map(session: Any, name: str) -> xr.DataArray:
     xarray.DataArray
     """
     half = MAPS[name]
-    return session.map if half is None else session.half_maps[half]
+    return session.map if half is None else session.half_maps.sel(half=half)
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:

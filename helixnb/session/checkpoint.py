@@ -1,0 +1,156 @@
+"""The file of a session: what it takes to go on as if nothing had happened.
+
+State, parameters (edits included), history and seed are kept, and enough about the
+particles to refuse others. Images are not: they are read again from their stacks.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import helixnb
+from helixnb.errors import InputError
+from helixnb.io.checkpoint import read_checkpoint, write_checkpoint
+from helixnb.particles import ParticleSet
+
+if TYPE_CHECKING:
+    import os
+
+    from helixnb.parameters import Parameters
+    from helixnb.state import State
+
+SCHEMA = 1
+"""Raised when a file of the version before cannot be read any more."""
+
+
+@dataclass(frozen=True)
+class SavedSession:
+    """Contents of a session's file.
+
+    Attributes
+    ----------
+    schema : int
+        Version of this layout.
+    versions : dict of str to str
+        Programs that wrote it.
+    device : str
+        Device that computed the last state.
+    seed : int
+        Seed of the session.
+    particles : dict
+        ``path``, ``bytes`` and ``rows`` of the STAR file.
+    parameters : Parameters
+        For the next iteration.
+    rows : list of dict
+        History.
+    state : State
+        Last state.
+    """
+
+    schema: int
+    versions: dict[str, str]
+    device: str
+    seed: int
+    particles: dict[str, Any]
+    parameters: Parameters
+    rows: list[dict[str, Any]]
+    state: State
+
+
+def versions() -> dict[str, str]:
+    """Versions of the programs at work."""
+    return {
+        "helixnb": helixnb.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def describe_particles(particles: ParticleSet) -> dict[str, Any]:
+    """Return what identifies a particle set in a session's file.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+        As read.
+
+    Returns
+    -------
+    dict
+        ``path``, ``bytes`` (-1 if the file is gone) and ``rows``.
+    """
+    source = particles.source.absolute()
+    size = source.stat().st_size if source.is_file() else -1
+    return {"path": str(source), "bytes": size, "rows": len(particles)}
+
+
+def save(path: str | os.PathLike[str], saved: SavedSession) -> None:
+    """Write a session's file, complete or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Output file, usually ``.npz``.
+    saved : SavedSession
+        Contents.
+    """
+    write_checkpoint(Path(path), saved)
+
+
+def load(
+    path: str | os.PathLike[str], particles: ParticleSet | str | Path | None
+) -> tuple[SavedSession, ParticleSet]:
+    """Read a session's file and its particles.
+
+    Parameters
+    ----------
+    path : path
+        File written by `save`.
+    particles : ParticleSet, path or None
+        None takes the STAR file from where it was.
+
+    Returns
+    -------
+    saved : SavedSession
+    particles : ParticleSet
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or other particles than those it was made from.
+    """
+    saved = read_checkpoint(Path(path))
+    if not isinstance(saved, SavedSession):
+        raise InputError(f"{path} holds no session; give a file of Session.save().")
+    if saved.schema != SCHEMA:
+        raise InputError(
+            f"{path} has layout {saved.schema}, written by helixnb "
+            f"{saved.versions['helixnb']}; this version reads layout {SCHEMA}."
+        )
+    if particles is None:
+        particles = saved.particles["path"]
+    if not isinstance(particles, ParticleSet):
+        if not Path(particles).is_file():
+            raise InputError(
+                f"{path} was made from {particles}, which is not there. If it was "
+                "moved, give its place: Session.load(..., particles=...)."
+            )
+        particles = ParticleSet.from_star(particles)
+    _check_same(Path(path), saved.particles, describe_particles(particles))
+    return saved, particles
+
+
+def _check_same(path: Path, saved: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse particles that differ in number or size of file."""
+    for name, unit in (("rows", "segments"), ("bytes", "bytes")):
+        if saved[name] != given[name]:
+            raise InputError(
+                f"{path} was made from {saved['path']} with {saved[name]} {unit}, but "
+                f"{given['path']} has {given[name]}. Poses belong to the file they "
+                "were found with; start a new session for another one."
+            )

@@ -1,0 +1,128 @@
+"""A session in words: the facts that repr, notebook output and reports share."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from helixnb.session.session import Session
+    from helixnb.state import State
+
+
+def facts(session: Session) -> list[tuple[str, str]]:
+    """List what there is to know at a glance.
+
+    Parameters
+    ----------
+    session : Session
+        In any condition.
+
+    Returns
+    -------
+    list of (name, text)
+    """
+    particles, now = session.particles, session.parameters.frozen
+    rows = [
+        ("particles", str(particles.source)),
+        (
+            "segments",
+            f"{len(particles)} of {particles.n_filaments} filaments, "
+            f"{particles.box_px} px x {particles.pixel_size_A:g} A",
+        ),
+        ("device", session.device),
+    ]
+    state = session.state
+    if state is None:
+        rows.append(("twist, rise", f"{now.symmetry} (as given)"))
+        rows.append(("iteration", "none yet: call session.step()"))
+    else:
+        rows.extend(_state_facts(state))
+    rows.append(("status", _status(session)))
+    rows.extend(("flag", flag) for flag in (state.flags if state else ()))
+    return rows
+
+
+def _state_facts(state: State) -> list[tuple[str, str]]:
+    rows = [
+        ("iteration", f"{state.iteration}{_stage(state)}"),
+        (
+            "resolution",
+            f"{state.resolution_A:.2f} A (aligned to {state.align_resolution_A:.2f} A)",
+        ),
+        (
+            "twist, rise",
+            f"{state.symmetry.twist_deg:.3f} deg, {state.symmetry.rise_A:.3f} A, "
+            f"{state.symmetry.point_group}",
+        ),
+    ]
+    if state.scores is not None:
+        halves = (("A", state.scores.half_A), ("B", state.scores.half_B))
+        rows.extend(
+            (
+                f"half {name} found",
+                f"{score.best_twist_deg:.3f} deg, {score.best_rise_A:.3f} A"
+                + (" (on the edge of the search)" if score.on_edge else ""),
+            )
+            for name, score in halves
+        )
+    rows.append(("symmetry order", str(state.symmetry_order)))
+    return rows
+
+
+def _stage(state: State) -> str:
+    if state.iteration == 0:
+        return " (initial density)"
+    if state.converged:
+        return " (converged)"
+    return " (growing structure from one reference)" if state.bootstrapping else ""
+
+
+def _status(session: Session) -> str:
+    if session.running:
+        stage, done, total = session.progress
+        return f"running: {stage} {done}/{total}" if stage else "running"
+    if session.error is not None:
+        return f"stopped by an error: {session.error}"
+    return "idle"
+
+
+def as_text(session: Session) -> str:
+    """Facts as lines of text.
+
+    Parameters
+    ----------
+    session : Session
+        In any condition.
+
+    Returns
+    -------
+    str
+    """
+    lines = [f"  {name:<15} {text}" for name, text in facts(session)]
+    return "\n".join(["Session", *lines])
+
+
+def as_html(session: Session) -> str:
+    """Facts as a table.
+
+    Parameters
+    ----------
+    session : Session
+        In any condition.
+
+    Returns
+    -------
+    str
+        HTML with everything that came from files escaped.
+    """
+    rows = []
+    for name, text in facts(session):
+        style = "text-align:left"
+        if name == "flag" or text.startswith("stopped"):
+            style += ";color:#B3261E"
+        rows.append(
+            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+            f'<td style="{style}">{html.escape(text)}</td></tr>'
+        )
+    return f"<table>{''.join(rows)}</table>"

@@ -1,0 +1,182 @@
+"""Everything that a session writes into its output folder, gathered from one state."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import helixnb
+from helixnb import refinement
+from helixnb.core.postprocess import FinalMaps, final_maps
+from helixnb.io import output
+from helixnb.session.checkpoint import versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from helixnb.particles import ParticleSet
+    from helixnb.session.session import Session
+    from helixnb.state import State
+
+
+def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
+    """Write all results of a session.
+
+    Parameters
+    ----------
+    session : Session
+        With a state.
+    out_dir : Path
+        Folder; made if it does not exist.
+    overwrite : bool
+        Replace the results of another run there.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        A folder that cannot be written to or holds another run's results.
+    """
+    state, particles = session._needed_state(), session.particles
+    output.claim_folder(out_dir, overwrite=overwrite, protected=[particles.source])
+    pixel_size_A = particles.pixel_size_A
+    fsc_mask = refinement.fsc_mask(state, pixel_size_A)
+    maps = final_maps(
+        state.half_maps,
+        state.fsc.corrected,
+        fsc_mask,
+        state.symmetry,
+        pixel_size_A=pixel_size_A,
+        outer_radius_A=state.survey.outer_radius_A,
+    )
+    output.write_maps(
+        out_dir,
+        {
+            "map.mrc": maps.average,
+            "map_sharpened.mrc": maps.sharpened,
+            "map_symmetrized.mrc": maps.symmetrised,
+            "half_map_A.mrc": state.half_maps[0],
+            "half_map_B.mrc": state.half_maps[1],
+            "mask_refinement.mrc": refinement.refinement_mask(state, pixel_size_A),
+            "mask_fsc.mrc": fsc_mask,
+        },
+        pixel_size_A,
+        f"helixnb {helixnb.__version__} iteration {state.iteration}: {state.symmetry}",
+    )
+    write_poses(out_dir / "particles.star", state, particles)
+    output.write_csv(out_dir / "fsc.csv", _fsc_table(session))
+    output.write_csv(out_dir / "history.csv", session.history)
+    session.report(out_dir / "report.html")
+    # Last, because its presence says that the others are complete.
+    output.write_summary(out_dir / "summary.json", summary(session, maps))
+    return out_dir
+
+
+def _fsc_table(session: Session) -> Any:
+    """FSC curves with their resolution beside the frequency."""
+    table = session.fsc.to_dataframe().reset_index()
+    with np.errstate(divide="ignore"):
+        table.insert(1, "resolution_A", 1 / table["spatial_frequency"].to_numpy())
+    return table.rename(columns={"spatial_frequency": "spatial_frequency_per_A"})
+
+
+def write_poses(path: Path, state: State, particles: ParticleSet) -> None:
+    """Write the particles with their poses and half-sets.
+
+    Parameters
+    ----------
+    path : Path
+        STAR file; replaced in one step if it exists.
+    state : State
+        The iteration that found the poses.
+    particles : ParticleSet
+        Segments.
+    """
+    poses = state.poses
+    x_px, y_px = poses.origins_px()
+    particles.write_star(
+        path,
+        rot_deg=poses.rot_deg,
+        tilt_deg=poses.tilt_deg,
+        psi_deg=poses.psi_deg,
+        origin_x_A=x_px * particles.pixel_size_A,
+        origin_y_A=y_px * particles.pixel_size_A,
+        half=state.survey.half,
+        extra=_extra_columns(state),
+    )
+
+
+def _extra_columns(state: State) -> dict[str, NDArray[np.float64]]:
+    """Certainty of each pose, under RELION's names."""
+    return {
+        "rlnLogLikeliContribution": state.poses.log_evidence,
+        "rlnNrOfSignificantSamples": np.maximum(
+            1.0, np.rint(np.nan_to_num(state.poses.effective_poses, nan=1.0))
+        ),
+    }
+
+
+def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
+    """Headline facts of a run, as plain values for JSON.
+
+    Parameters
+    ----------
+    session : Session
+        With a state.
+    maps : FinalMaps
+        Its final maps.
+
+    Returns
+    -------
+    dict
+        ``twist_deg``, ``rise_A``, ``resolution_A``, ``iterations``,
+        ``symmetry_order``, ``converged``, ``seconds``, ``peak_memory_MB``,
+        ``device``, ``parameters`` and more.
+    """
+    state, particles = session._needed_state(), session.particles
+    rows = session.history
+    return {
+        "twist_deg": float(state.symmetry.twist_deg),
+        "rise_A": float(state.symmetry.rise_A),
+        "point_group": state.symmetry.point_group,
+        "resolution_A": float(state.resolution_A),
+        "resolution_0.5_A": session.fsc.attrs["resolution_0.5"],
+        "b_factor_A2": maps.b_factor_A2,
+        "iterations": state.iteration,
+        "symmetry_order": int(state.symmetry_order),
+        "converged": bool(state.converged),
+        "flags": list(state.flags),
+        "seconds": float(rows["seconds"].sum()) if len(rows) else 0.0,
+        "peak_memory_MB": peak_memory_MB(),
+        "device": session.device,
+        "seed": session.seed,
+        "particles": str(particles.source),
+        "n_segments": len(particles),
+        "n_filaments": particles.n_filaments,
+        "box_px": particles.box_px,
+        "pixel_size_A": particles.pixel_size_A,
+        "inter_box_A": particles.inter_box_A,
+        "outer_diameter_A": 2 * float(state.survey.outer_radius_A),
+        "notes": list(particles.notes),
+        "parameters": state.parameters.as_dict(),
+        "versions": versions(),
+    }
+
+
+def peak_memory_MB() -> float | None:
+    """Largest resident memory of this process so far; None where it is not told."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on macOS, kilobytes elsewhere.
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
