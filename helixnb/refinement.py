@@ -309,7 +309,14 @@ def _align(
                     state.references[h], fine, parameters.symmetry, job.pixel
                 )
                 fans = [
-                    build_fan(harmonics, fine, level, weight, job.backend)
+                    build_fan(
+                        harmonics,
+                        fine,
+                        level,
+                        weight,
+                        settings.likelihood_power,
+                        job.backend,
+                    )
                     for level in levels
                 ]
         members = np.flatnonzero(survey.half == h)

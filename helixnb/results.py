@@ -155,7 +155,9 @@ def filtered_map(state: State, pixel_size_A: float) -> xr.DataArray:
     average = state.half_maps.mean(axis=0, dtype=np.float64).astype(np.float32)
     volume = scale_shells(average, fsc_weight(state.fsc.corrected))
     attrs = {"long_name": "density, FSC-weighted"} | _map_facts(state, pixel_size_A)
-    return xr.DataArray(volume, _axes(len(volume), pixel_size_A), "zyx", "map", attrs)
+    return xr.DataArray(
+        volume, _axes(len(volume), pixel_size_A), tuple("zyx"), "map", attrs
+    )
 
 
 def half_maps(state: State, pixel_size_A: float) -> xr.DataArray:

@@ -55,17 +55,13 @@ class Fan:
     expected_nats: float
 
 
-def keep_pairs(
-    nats: NDArray[np.float64], tolerance: float = PAIR_TOLERANCE_NATS
-) -> NDArray[np.bool_]:
-    """Mark the pairs to keep: the rest together carry at most `tolerance`.
+def keep_pairs(nats: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the pairs to keep: the rest carry at most `PAIR_TOLERANCE_NATS`.
 
     Parameters
     ----------
     nats : ndarray of float64
         Expected log-likelihood of each pair, >= 0.
-    tolerance : float
-        Nats that may be lost.
 
     Returns
     -------
@@ -74,7 +70,7 @@ def keep_pairs(
     order = np.argsort(nats, axis=None)
     lost = np.cumsum(nats.ravel()[order])
     kept = np.ones(nats.size, bool)
-    kept[order[lost <= tolerance]] = False
+    kept[order[lost <= PAIR_TOLERANCE_NATS]] = False
     return kept.reshape(nats.shape)
 
 
@@ -83,6 +79,7 @@ def build_fan(
     grid: CylinderGrid,
     level: SearchLevel,
     signal_weight: NDArray[np.float64],
+    likelihood_power: float,
     backend: Backend,
 ) -> Fan:
     """Slice a reference for one search level.
@@ -95,6 +92,8 @@ def build_fan(
     level : SearchLevel
     signal_weight : ndarray of float64, shape (k_max + 1,)
         Mean C^2 / noise power of each ring over the images.
+    likelihood_power : float
+        Exponent on the likelihood, which scales what a pair can change.
     backend : Backend
 
     Returns
@@ -117,7 +116,7 @@ def build_fan(
     nats = np.stack(
         [np.einsum("vum,vu->vm", np.abs(h) ** 2, weight) for h in slices]
     )
-    kept = keep_pairs(nats.max(0))
+    kept = keep_pairs(likelihood_power * nats.max(0))
     row, index = np.nonzero(kept)
     row_start = np.searchsorted(row, np.arange(plane.n_rows + 1))
     values = [

@@ -41,11 +41,11 @@ def buttons(session: Any | SessionView) -> pn.viewable.Viewable:
     no_way_back = pn.bind(
         lambda _: bool(target.running) or not _can_go_back(target), follow.param.event
     )
-    actions: list[tuple[str, str, Callable[[], Any], Any, str]] = [
-        ("Step", "primary", lambda: _go_on(target, 1), running, "One iteration"),
-        ("Run", "default", lambda: _go_on(target), running, "Iterate until converged"),
-        ("Pause", "default", target.pause, idle, "Stop after this iteration"),
-        ("Back", "default", lambda: target.back(1), no_way_back, "Undo an iteration"),
+    actions: list[tuple[str, str, Callable[[], Any], Any]] = [
+        ("Step", "primary", lambda: _go_on(target, 1), running),
+        ("Run", "default", lambda: _go_on(target), running),
+        ("Pause", "default", target.pause, idle),
+        ("Back", "default", lambda: target.back(1), no_way_back),
     ]
     return pn.Row(
         *(_button(follow, *action) for action in actions), margin=0, align="center"
@@ -58,7 +58,6 @@ def _button(
     color: str,
     action: Callable[[], Any],
     disabled: Any,
-    help_text: str,
 ) -> pn.widgets.Button:
     """Button whose failures are shown on the dashboard."""
 
@@ -71,7 +70,6 @@ def _button(
         color=color,
         disabled=disabled,
         on_click=on_click,
-        description=help_text,
         width=74,
         margin=(5, 3),
     )

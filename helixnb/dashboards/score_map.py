@@ -99,9 +99,9 @@ def draw(session: Any) -> hv.Overlay:
     holoviews.Overlay
         Without a search in this iteration, an empty map with the reason above it.
     """
-    found = session.score_map
-    if found is None:
+    if session.state.scores is None:
         return plot(_blank(session), title=why_not_searched(session))
+    found = session.score_map
     score = found["joint"].attrs
     edge = ", on the edge of the search" if score["on_edge"] else ""
     title = f"Symmetry score {score['best_score']:.3f}{edge}; click to choose"

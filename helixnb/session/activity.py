@@ -64,10 +64,13 @@ class Activity:
     ----------
     error : Exception or None
         What stopped the last step or run.
+    pause : threading.Event
+        Set by who wants the work to end early; cleared when work begins.
     """
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self.error: Exception | None = None
+        self.pause = threading.Event()
         self._notify = notify
         self._busy = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -156,6 +159,7 @@ class Activity:
                 f"Cannot {what}: a step or run of this session is going on. Call "
                 "session.pause() and session.wait() first."
             )
+        self.pause.clear()
         self._notify()
 
     def _release(self) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
 
     from helixnb.parameters import Parameters
+    from helixnb.session.timeline import Timeline
     from helixnb.state import State
 
 SCHEMA = 1
@@ -89,16 +90,40 @@ def describe_particles(particles: ParticleSet) -> dict[str, Any]:
     return {"path": str(source), "bytes": size, "rows": len(particles)}
 
 
-def save(path: str | os.PathLike[str], saved: SavedSession) -> None:
+def save(
+    path: str | os.PathLike[str],
+    timeline: Timeline,
+    particles: ParticleSet,
+    *,
+    device: str,
+    seed: int,
+) -> None:
     """Write a session's file, complete or not at all.
 
     Parameters
     ----------
     path : path
         Output file, usually ``.npz``.
-    saved : SavedSession
-        Contents.
+    timeline : Timeline
+        With a state.
+    particles : ParticleSet
+        Segments.
+    device : str
+        Device that computed the state.
+    seed : int
+        Seed of the session.
     """
+    with timeline.lock:
+        saved = SavedSession(
+            schema=SCHEMA,
+            versions=versions(),
+            device=device,
+            seed=seed,
+            particles=describe_particles(particles),
+            parameters=timeline.parameters,
+            rows=timeline.rows,
+            state=timeline.states[-1],
+        )
     write_checkpoint(Path(path), saved)
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from helixnb import refinement
 from helixnb.backend import get_backend
 from helixnb.errors import InputError
 from helixnb.parameters import Parameters, check_name, field_names
@@ -21,7 +20,7 @@ from helixnb.particles import ParticleSet
 from helixnb.session import checkpoint, describe
 from helixnb.session.activity import Activity, Listeners
 from helixnb.session.checks import check_fit, check_particles
-from helixnb.session.history import history_row
+from helixnb.session.iterating import finished, iterate_once
 from helixnb.session.labelled import LabelledResults
 from helixnb.session.parameters import EditableParameters
 from helixnb.session.progress import ProgressReport, StepProgress
@@ -40,6 +39,9 @@ log.addHandler(logging.NullHandler())
 
 class Session(LabelledResults):
     """A helical refinement, one iteration at a time.
+
+    `step`, `run`, `wait`, `pause`, `back` and `save` return the session. While a step
+    or run is going on, another one (and `back`) raises RuntimeError.
 
     Parameters
     ----------
@@ -67,7 +69,6 @@ class Session(LabelledResults):
     >>> session = Session.from_star(
     ...     "particles.star", twist_deg=-166.65, rise_A=28.11
     ... )  # doctest: +SKIP
-    >>> session.step()  # doctest: +SKIP
     >>> session.parameters.outer_diameter_A = 110  # doctest: +SKIP
     >>> session.run().wait()  # doctest: +SKIP
     """
@@ -78,7 +79,6 @@ class Session(LabelledResults):
         "_backend",
         "_listeners",
         "_particles",
-        "_pause",
         "_progress",
         "_seed",
         "_timeline",
@@ -105,7 +105,6 @@ class Session(LabelledResults):
         self._listeners = Listeners()
         self._activity = Activity(self._listeners)
         self._progress = ProgressReport(progress, self._listeners)
-        self._pause = threading.Event()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in Session.__slots__ or name in LabelledResults.__slots__:
@@ -233,16 +232,6 @@ class Session(LabelledResults):
 
         The first also makes the initial density. Parameters are read once, at the
         beginning. An interrupt or an error leaves the session as it was.
-
-        Returns
-        -------
-        Session
-            Itself.
-
-        Raises
-        ------
-        RuntimeError
-            If a step or run is going on.
         """
         self._activity.raise_kept()
         with self._activity.of("make a step"):
@@ -259,33 +248,15 @@ class Session(LabelledResults):
         background : bool
             Return at once and compute in a thread, which ends with the program:
             scripts call `wait`. Errors are kept in `error` and raised by `wait`.
-
-        Returns
-        -------
-        Session
-            Itself.
-
-        Raises
-        ------
-        RuntimeError
-            If a step or run is going on.
         """
         if n is not None and (int(n) != n or n < 1):
             raise InputError(f"run: n must be a whole number >= 1, got {n!r}.")
         self._activity.raise_kept()
-        if not background:
+        if background:
+            self._activity.in_background("run", partial(self._loop, n))
+        else:
             with self._activity.of("run"):
-                self._pause.clear()
                 self._loop(n)
-            return self
-
-        def work() -> None:
-            self._loop(n)
-
-        if not self.running:
-            # Before the thread begins, or a pause right after this call were lost.
-            self._pause.clear()
-        self._activity.in_background("run", work)
         return self
 
     def iterate(self, n: int | None = None) -> Iterator[State]:
@@ -301,7 +272,7 @@ class Session(LabelledResults):
         State
             After each iteration; parameters edited in the loop apply to the next.
         """
-        self._pause.clear()
+        self._activity.pause.clear()
         done = 0
         while not self._finished(done, n):
             self.step()
@@ -312,7 +283,7 @@ class Session(LabelledResults):
 
     def pause(self) -> Session:
         """Stop a run after its current iteration; returns at once."""
-        self._pause.set()
+        self._activity.pause.set()
         return self
 
     def wait(self, timeout: float | None = None) -> Session:
@@ -322,11 +293,6 @@ class Session(LabelledResults):
         ----------
         timeout : float, optional
             Seconds to wait at most.
-
-        Returns
-        -------
-        Session
-            Itself; see `running` after a timeout.
 
         Raises
         ------
@@ -349,37 +315,15 @@ class Session(LabelledResults):
         k : int
             Iterations to undo. The last `keep_states` states are kept.
 
-        Returns
-        -------
-        Session
-            Itself.
-
         Raises
         ------
         InputError
             If that state is not kept.
-        RuntimeError
-            If a step or run is going on.
         """
         with self._activity.of("go back"):
             self._timeline.back(k)
             self._activity.clear_error()
         return self
-
-    def _finished(self, done: int, n: int | None) -> bool:
-        """Whether a loop that has done some iterations should end."""
-        if self._pause.is_set():
-            return True
-        if n is not None and done >= n:
-            return True
-        limit = self._timeline.parameters.max_iterations
-        if self.iteration >= limit:
-            log.info("Stopped at max_iterations = %d", limit)
-            return True
-        # Asked to go on after convergence, with other parameters or a number of
-        # iterations, it goes on.
-        again = done == 0 and (n is not None or bool(self.parameters.changes))
-        return self.converged and not again
 
     def _loop(self, n: int | None) -> None:
         done = 0
@@ -389,55 +333,24 @@ class Session(LabelledResults):
         if self.converged:
             log.info("Converged after %d iterations", self.iteration)
 
+    def _finished(self, done: int, n: int | None) -> bool:
+        return self._activity.pause.is_set() or finished(self._timeline, done, n)
+
     def _advance(self) -> None:
         """Do one iteration for whoever holds the session; remember a failure."""
         try:
-            self._compute()
+            iterate_once(
+                self._timeline,
+                self._particles,
+                self._backend,
+                self._seed,
+                progress=self._progress,
+                notify=self._listeners,
+            )
         except Exception as error:
             self._activity.error = error
             raise
         self._activity.clear_error()
-
-    def _compute(self) -> None:
-        """Compute and publish one iteration."""
-        used, previous = self._timeline.begin()
-        if previous is None:
-            with self._progress.of("initial density") as report:
-                previous = refinement.initial_state(
-                    self._particles, used, self._backend, self._seed, report
-                )
-            self._timeline.publish(previous)
-            self._listeners()
-        with self._progress.of(f"iteration {previous.iteration + 1}") as report:
-            state = refinement.step(
-                previous, self._particles, used, self._backend, report
-            )
-        # The first iteration's time includes that of the density it started from.
-        before = previous.seconds if previous.iteration == 0 else {}
-        row = history_row(state, self._particles.pixel_size_A, before)
-        self._timeline.publish(state, row)
-        self._log_iteration(state, row["seconds"])
-        self._listeners()
-
-    def _log_iteration(self, state: State, seconds: float) -> None:
-        if state.iteration == 1:
-            log.info(
-                "Refining with helical symmetrization degree of %d enforced",
-                state.symmetry_order,
-            )
-        log.info(
-            "iteration %d: resolution %.2f A, aligned to %.2f A, twist %.3f deg, "
-            "rise %.3f A, order %d, %.1f s",
-            state.iteration,
-            state.resolution_A,
-            state.align_resolution_A,
-            state.symmetry.twist_deg,
-            state.symmetry.rise_A,
-            state.symmetry_order,
-            seconds,
-        )
-        for flag in state.flags:
-            log.warning("iteration %d: %s", state.iteration, flag)
 
     # --- parameters and events ---------------------------------------------------
 
@@ -475,25 +388,11 @@ class Session(LabelledResults):
         ----------
         path : path
             Output file; replaced in one step if it exists.
-
-        Returns
-        -------
-        Session
-            Itself.
         """
-        timeline = self._timeline
-        with timeline.lock:
-            saved = checkpoint.SavedSession(
-                schema=checkpoint.SCHEMA,
-                versions=checkpoint.versions(),
-                device=self.device,
-                seed=self._seed,
-                particles=checkpoint.describe_particles(self._particles),
-                parameters=timeline.parameters,
-                rows=timeline.rows,
-                state=self._needed_state(),
-            )
-        checkpoint.save(path, saved)
+        self._needed_state()
+        checkpoint.save(
+            path, self._timeline, self._particles, device=self.device, seed=self._seed
+        )
         return self
 
     @classmethod

@@ -1,0 +1,114 @@
+"""One iteration on a timeline: read once, compute, publish once; and when to end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from helixnb import refinement
+from helixnb.session.history import history_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from helixnb.backend import Backend
+    from helixnb.particles import ParticleSet
+    from helixnb.session.progress import ProgressReport
+    from helixnb.session.timeline import Timeline
+    from helixnb.state import State
+
+log = logging.getLogger("helixnb")
+
+
+def iterate_once(
+    timeline: Timeline,
+    particles: ParticleSet,
+    backend: Backend,
+    seed: int,
+    *,
+    progress: ProgressReport,
+    notify: Callable[[], None],
+) -> None:
+    """Compute the next state; before the first, the initial density as well.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Gains a state, or nothing if this is interrupted.
+    particles : ParticleSet
+        Segments.
+    backend : Backend
+        Device that computes.
+    seed : int
+        Seed of the initial density.
+    progress : ProgressReport
+        Told what is being done.
+    notify : callable
+        Called after each new state.
+    """
+    used, previous = timeline.begin()
+    if previous is None:
+        with progress.of("initial density") as report:
+            previous = refinement.initial_state(particles, used, backend, seed, report)
+        timeline.publish(previous)
+        notify()
+    with progress.of(f"iteration {previous.iteration + 1}") as report:
+        state = refinement.step(previous, particles, used, backend, report)
+    # The first iteration's time includes that of the density it started from.
+    before = previous.seconds if previous.iteration == 0 else {}
+    row = history_row(state, particles.pixel_size_A, before)
+    timeline.publish(state, row)
+    _log(state, row["seconds"])
+    notify()
+
+
+def finished(timeline: Timeline, done: int, n: int | None) -> bool:
+    """Whether a run should end.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        As it is now.
+    done : int
+        Iterations of this run so far.
+    n : int or None
+        Iterations asked for.
+
+    Returns
+    -------
+    bool
+    """
+    state, parameters = timeline.state, timeline.parameters
+    if n is not None and done >= n:
+        return True
+    if state is None:
+        return False
+    if state.iteration >= parameters.max_iterations:
+        log.info("Stopped at max_iterations = %d", parameters.max_iterations)
+        return True
+    # Who asks for a number of iterations, or has edited a parameter since, wants to
+    # go on after convergence.
+    asked = done == 0 and (n is not None or parameters != timeline.expected())
+    return state.converged and not asked
+
+
+def _log(state: State, seconds: float) -> None:
+    """One line for each iteration, and one for each flag."""
+    if state.iteration == 1:
+        log.info(
+            "Refining with helical symmetrization degree of %d enforced",
+            state.symmetry_order,
+        )
+    log.info(
+        "iteration %d: resolution %.2f A, aligned to %.2f A, twist %.3f deg, "
+        "rise %.3f A, order %d, %.1f s",
+        state.iteration,
+        state.resolution_A,
+        state.align_resolution_A,
+        state.symmetry.twist_deg,
+        state.symmetry.rise_A,
+        state.symmetry_order,
+        seconds,
+    )
+    for flag in state.flags:
+        log.warning("iteration %d: %s", state.iteration, flag)
