@@ -15,28 +15,176 @@ from numpy.typing import NDArray
 
 from helixnb.backend import Backend
 from helixnb.core import ctf, images
+from helixnb.core.coherence import CoherenceModel
 from helixnb.core.cylinder import CylinderGrid
-from helixnb.core.expectation import (
-    Chunk,
-    Posterior,
-    SearchSettings,
-    expectation,
-    make_frames,
-)
-from helixnb.core.fan import Fan
+from helixnb.core.expectation import Posterior, SearchSettings, expectation
+from helixnb.core.fan import Fan, build_fan
+from helixnb.core.halfplane import HalfPlane
 from helixnb.core.initial_model import random_posterior
 from helixnb.core.maximization import Accumulator
+from helixnb.core.noise import residual_power
 from helixnb.core.poses import Poses, summarise
-from helixnb.core.search import SearchLevel
+from helixnb.core.references import reference_harmonics
+from helixnb.core.scoring import Chunk, make_frames
+from helixnb.core.search import SearchLevel, plan_levels
+from helixnb.job import Job
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
+from helixnb.state import State, Survey
+
+PRUNED_MASS = 1e-3
+"""Posterior mass that each search level may drop, per image."""
+
+BOOTSTRAP_POWER = 25.0
+"""Likelihood exponent while structure grows: nearly hard assignments. With soft
+posteriors the cylindrical average is a saddle point that is never left."""
+
+RECONSTRUCTION_MARGIN = 1.4
+"""Band of the reconstruction over that of the alignment."""
 
 CHUNK_IMAGES = 96
 """Images held at once; a longer filament is still kept whole."""
 
 
+def align(
+    job: Job, state: State, align_k: int, bootstrapping: bool
+) -> tuple[tuple[Accumulator, Accumulator], Poses, NDArray[np.float64], float]:
+    """E-step and M-step over both halves.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    state : State
+        Holds the references, the noise and the priors.
+    align_k : int
+        Band limit of the alignment, Fourier pixels.
+    bootstrapping : bool
+        Whether assignments are nearly hard.
+
+    Returns
+    -------
+    sums : tuple of Accumulator
+        Of both halves, before symmetrisation.
+    poses : Poses
+        Of all particles.
+    noise : ndarray of float64, shape (box // 2 + 1,)
+        Re-estimated noise power.
+    cells_per_image : float
+        Pose cells scored.
+    """
+    parameters, survey = job.parameters, state.survey
+    finest = job.box // 2 - 2
+    wide_k = min(int(np.ceil(RECONSTRUCTION_MARGIN * align_k)) + 2, finest)
+    grid = job.grid(wide_k, survey.outer_radius_A, 1)
+    levels = plan_levels(
+        align_k,
+        box_px=job.box,
+        pixel_size_A=job.pixel,
+        radius_px=survey.outer_radius_A / job.pixel,
+        rise_px=parameters.rise_A / job.pixel,
+        cyclic=grid.cyclic,
+        spread=state.spread,
+        tilt_limit_deg=parameters.max_tilt_deg,
+        fine_m_max=grid.m_max,
+    )
+    settings = _settings(job, state, bootstrapping)
+    weight = survey.ctf_power / state.noise_power
+    fine = job.grid(align_k, survey.outer_radius_A, 2)
+    run = _new_pass(job.particles, state.noise_power, grid, job.backend, job.clock)
+    poses = Poses.empty(len(job.particles))
+    sums, references, scored = [], [], 0
+    fans: list[Fan] = []
+    for h in (0, 1):
+        if h == 0 or not np.array_equal(state.references[0], state.references[1]):
+            with job.clock("fan"):
+                harmonics = reference_harmonics(
+                    state.references[h], fine, parameters.symmetry, job.pixel
+                )
+                fans = [
+                    build_fan(
+                        harmonics,
+                        fine,
+                        level,
+                        weight,
+                        settings.likelihood_power,
+                        job.backend,
+                    )
+                    for level in levels
+                ]
+        members = np.flatnonzero(survey.half == h)
+        total, cells = _align_half(run, members, fans, settings, poses, job.progress)
+        sums.append(total)
+        references.append(_on_sum_grid(harmonics, fine, grid))
+        scored += cells
+    rings = HalfPlane(wide_k).ring_counts
+    noise = state.noise_power.copy()
+    noise[: wide_k + 1] = residual_power(
+        survey.image_power, state.noise_power, sums, references, rings
+    )
+    return (sums[0], sums[1]), poses, noise, scored / len(job.particles)
+
+
+def _on_sum_grid(
+    harmonics: NDArray[np.complex64], fine: CylinderGrid, grid: CylinderGrid
+) -> NDArray[np.complex64]:
+    """A reference on the (wider, coarser) grid of the sums."""
+    out = np.zeros(grid.shape, np.complex64)
+    coarse = harmonics[:: fine.oversampling, :: fine.oversampling]
+    n_z, n_r, _ = coarse.shape
+    margin = grid.m_max - fine.m_max
+    out[:n_z, :n_r, margin : margin + fine.n_m] = coarse
+    return out
+
+
+def _settings(job: Job, state: State, bootstrapping: bool) -> SearchSettings:
+    parameters = job.parameters
+    coherence = CoherenceModel(
+        twist_deg=parameters.twist_deg,
+        rise_px=parameters.rise_A / job.pixel,
+        cyclic=parameters.symmetry.cyclic,
+        picking_sd_px=parameters.picking_sd_A / job.pixel,
+        drift_deg=parameters.drift_deg,
+    )
+    return SearchSettings(
+        spread=state.spread,
+        likelihood_power=BOOTSTRAP_POWER if bootstrapping else 1.0,
+        pruned_mass=PRUNED_MASS,
+        coherence=coherence if parameters.coherence else None,
+    )
+
+
+def sum_at_random_azimuths(
+    job: Job, survey: Survey, rng: np.random.Generator
+) -> tuple[Accumulator, Accumulator]:
+    """Sums of both halves at the given in-plane angles and random azimuths.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    survey : Survey
+        Tells the halves, the noise and the radius.
+    rng : numpy.random.Generator
+        Draws the images and their azimuths.
+    """
+    k_max = job.band(job.parameters.initial_lowpass_A)
+    grid = job.grid(k_max, survey.outer_radius_A, 1)
+    m_max = grid.m_max
+    level = SearchLevel(k_max, 1, 1, 1, 1.0, 1.0, 1.0, 1, 2 * m_max + 2, 0.0, m_max)
+    run = _new_pass(job.particles, survey.image_power, grid, job.backend, job.clock)
+    chosen = rng.permutation(len(job.particles))[: job.parameters.initial_images]
+    first, second = (
+        _sum_half_at_random(
+            run, np.sort(chosen[survey.half[chosen] == h]), level, rng, job.progress
+        )
+        for h in (0, 1)
+    )
+    return first, second
+
+
 @dataclass(frozen=True)
-class Pass:
+class _Pass:
     """What stays the same for all chunks of one pass.
 
     Parameters
@@ -86,9 +234,7 @@ class Pass:
             axial_px=particles.axial_A[index] / particles.pixel_size_A,
         )
 
-    def accumulate(
-        self, sums: Accumulator, chunk: Chunk, posterior: Posterior
-    ) -> None:
+    def accumulate(self, sums: Accumulator, chunk: Chunk, posterior: Posterior) -> None:
         """Add the images of a chunk to the sums with their posterior weights.
 
         Parameters
@@ -141,8 +287,8 @@ def chunks_of_filaments(
         yield np.concatenate(chunk)
 
 
-def align_half(
-    run: Pass,
+def _align_half(
+    run: _Pass,
     index: NDArray[np.integer],
     fans: list[Fan],
     settings: SearchSettings,
@@ -153,7 +299,7 @@ def align_half(
 
     Parameters
     ----------
-    run : Pass
+    run : _Pass
     index : ndarray of int
         Particles of the half.
     fans : list of Fan
@@ -168,6 +314,7 @@ def align_half(
     sums : Accumulator
     cells_scored : int
     """
+
     def align(
         members: NDArray[np.integer],
     ) -> tuple[NDArray[np.integer], Accumulator, Poses, int]:
@@ -198,8 +345,8 @@ def align_half(
     return total, scored
 
 
-def sum_at_random_azimuths(
-    run: Pass,
+def _sum_half_at_random(
+    run: _Pass,
     index: NDArray[np.integer],
     level: SearchLevel,
     rng: np.random.Generator,
@@ -209,7 +356,7 @@ def sum_at_random_azimuths(
 
     Parameters
     ----------
-    run : Pass
+    run : _Pass
     index : ndarray of int
     level : SearchLevel
         One cell along psi, tilt and transverse shift.
@@ -239,13 +386,13 @@ def sum_at_random_azimuths(
     return total
 
 
-def new_pass(
+def _new_pass(
     particles: ParticleSet,
     noise_power: NDArray[np.float64],
     grid: CylinderGrid,
     backend: Backend,
     clock: Stopwatch,
-) -> Pass:
+) -> _Pass:
     """Prepare a pass over a particle set.
 
     Parameters
@@ -256,6 +403,6 @@ def new_pass(
     backend : Backend
     clock : Stopwatch
     """
-    return Pass(
+    return _Pass(
         particles, ctf.coefficients(particles), noise_power, grid, backend, clock
     )

@@ -382,7 +382,11 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
             f"{field.name} must be a number ({unit}), got {value!r}."
         ) from None
     low, high = field.metadata["low"], field.metadata["high"]
-    if isinstance(value, bool) or not math.isfinite(number) or not low <= number <= high:
+    if (
+        isinstance(value, bool)
+        or not math.isfinite(number)
+        or not low <= number <= high
+    ):
         raise InputError(
             f"{field.name} must be between {low:g} and {high:g} {unit}, got {value!r}."
         )

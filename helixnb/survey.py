@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
 from helixnb.core import ctf, images
@@ -59,8 +58,9 @@ def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
     distinct = np.unique(ctf.coefficients(particles), axis=0)
     some = distinct[:: max(1, len(distinct) // 500)]
     angles = np.pi * np.arange(4) / 4
-    kx, ky = np.multiply.outer(ring, np.cos(angles)), np.multiply.outer(
-        ring, np.sin(angles)
+    kx, ky = (
+        np.multiply.outer(ring, np.cos(angles)),
+        np.multiply.outer(ring, np.sin(angles)),
     )
     return np.mean([(ctf.evaluate(c, kx, ky) ** 2).mean(1) for c in some], axis=0)
 

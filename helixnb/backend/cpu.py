@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from helixnb.backend import kernels
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -102,8 +103,10 @@ class CPU:
     @property
     def workers(self) -> int:
         """Processor cores this process may use."""
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
-            os.cpu_count() or 1
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else (os.cpu_count() or 1)
         )
 
     def map(
@@ -178,7 +181,7 @@ class CPU:
         shape = (k_max + 1, n_frames, 2 * k_max + 1)
         data = np.zeros(shape, np.complex64)
         power = np.zeros(shape, np.float32)
-        _frames(
+        kernels.turn_frames(
             transforms,
             image,
             np.deg2rad(psi_deg),
@@ -225,7 +228,7 @@ class CPU:
         """
         shape = (k_max + 1, 2 * k_max + 1, harmonics.shape[2])
         fan = np.zeros(shape, np.complex64)
-        _gather(
+        kernels.gather(
             harmonics,
             oversampling,
             cyclic,
@@ -255,7 +258,7 @@ class CPU:
         tilt_offset_deg : float
             Out-of-plane tilt minus 90.
         """
-        _scatter(
+        kernels.scatter(
             accumulator,
             fan,
             cyclic,
@@ -290,7 +293,7 @@ class CPU:
         """
         n_shifts = row_phase.shape[1]
         spectra = np.zeros((len(amplitudes), n_shifts, n_harmonics), np.complex64)
-        _pool(amplitudes, harmonic, row_phase.T.copy(), spectra)
+        kernels.pool(amplitudes, harmonic, row_phase, spectra)
         return spectra
 
     def shifted_frames(
@@ -314,7 +317,7 @@ class CPU:
         ndarray of complex64, shape (n_rows, n, n_columns)
         """
         out = np.empty((data.shape[0], len(frame), data.shape[2]), np.complex64)
-        _shift(data, frame, phase, shift, out)
+        kernels.shift(data, frame, phase, shift, out)
         return out
 
     def weigh_tables(
@@ -338,230 +341,5 @@ class CPU:
         """
         size = tables[0].size
         mass = np.empty(len(tables))
-        _weigh(tables.reshape(-1, size), messages.reshape(-1, size), state, mass)
+        kernels.weigh(tables.reshape(-1, size), messages.reshape(-1, size), state, mass)
         return mass
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _frames(  # type: ignore[no-untyped-def]
-    transforms, image, psi, contrast, whitening, k_max, spacing, table, data, power
-):
-    """Gather with the image kernel; negative kx come from the conjugate half."""
-    size = transforms.shape[1]
-    padding = 2.0
-    steps = table.shape[0] - 1
-    taps = table.shape[1]
-    for f in range(len(image)):
-        source = transforms[image[f]]
-        mean, half, azimuth, k2, k4, constant = contrast[image[f]]
-        sin_psi, cos_psi = np.sin(psi[f]), np.cos(psi[f])
-        for v in range(k_max + 1):
-            for column in range(2 * k_max + 1):
-                weight = whitening[v, column]
-                if weight == 0:
-                    continue
-                u = column - k_max
-                kx = sin_psi * u - cos_psi * v
-                ky = cos_psi * u + sin_psi * v
-                s2 = (kx * kx + ky * ky) * spacing * spacing
-                angle = np.arctan2(ky, kx) - azimuth
-                defocus = mean + half * np.cos(2 * angle)
-                ctf = np.sin(k2 * defocus * s2 - k4 * s2 * s2 + constant)
-                conjugate = kx < 0
-                if conjugate:
-                    kx, ky = -kx, -ky
-                x0 = int(np.floor(kx * padding))
-                y0 = int(np.floor(ky * padding))
-                wx = table[int((kx * padding - x0) * steps + 0.5)]
-                wy = table[int((ky * padding - y0) * steps + 0.5)]
-                re, im = np.float32(0), np.float32(0)
-                for j in range(taps):
-                    y = y0 + j - (taps // 2 - 1)
-                    row = y if y >= 0 else y + size
-                    mirror = -y if y <= 0 else size - y
-                    for i in range(taps):
-                        x = x0 + i - (taps // 2 - 1)
-                        w = wx[i] * wy[j]
-                        if x >= 0:
-                            value = source[row, x]
-                            im += w * value.imag
-                        else:
-                            value = source[mirror, -x]
-                            im -= w * value.imag
-                        re += w * value.real
-                if conjugate:
-                    im = -im
-                scale = np.float32(ctf * weight)
-                data[v, f, column] = complex(re * scale, -im * scale)
-                power[v, f, column] = np.float32(ctf * ctf * weight)
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _turn(values, step, m_max):  # type: ignore[no-untyped-def]
-    """Multiply values[m] by step**(m - m_max), in place, by recurrence."""
-    up = complex(1.0, 0.0)
-    down = complex(1.0, 0.0)
-    for m in range(1, m_max + 1):
-        up *= step
-        down *= np.conj(step)
-        values[m_max + m] *= up
-        values[m_max - m] *= down
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _gather(  # type: ignore[no-untyped-def]
-    harmonics, oversampling, cyclic, tilt, k_max, table, fan
-):
-    """Windowed sinc along Z, then along R, then the phase exp(i n beta)."""
-    n_z, n_r, n_m = harmonics.shape
-    m_max = n_m // 2
-    steps = table.shape[0] - 1
-    taps = table.shape[1]
-    for v in range(k_max + 1):
-        z = v * np.cos(tilt) * oversampling
-        z0 = int(np.floor(z))
-        wz = table[int((z - z0) * steps + 0.5)]
-        plane = np.zeros((n_r, n_m), np.complex64)
-        for j in range(taps):
-            zj = z0 + j - (taps // 2 - 1)
-            w = wz[j]
-            if w == 0 or abs(zj) >= n_z:
-                continue
-            for r in range(n_r):
-                source = harmonics[abs(zj), r]
-                if zj >= 0:
-                    for m in range(n_m):
-                        plane[r, m] += w * source[m]
-                else:
-                    # F_n(R, -Z) = (-1)^n conj(F_{-n}(R, Z)).
-                    for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        plane[r, m] += w * sign * np.conj(source[n_m - 1 - m])
-        for column in range(2 * k_max + 1):
-            u = column - k_max
-            if u * u + v * v > k_max * k_max:
-                continue
-            lateral = -v * np.sin(tilt)
-            radius = np.hypot(u, lateral) * oversampling
-            r0 = int(np.floor(radius))
-            wr = table[int((radius - r0) * steps + 0.5)]
-            out = fan[v, column]
-            for i in range(taps):
-                ri = r0 + i - (taps // 2 - 1)
-                w = wr[i]
-                if w == 0 or abs(ri) >= n_r:
-                    continue
-                source = plane[abs(ri)]
-                if ri >= 0:
-                    for m in range(n_m):
-                        out[m] += w * source[m]
-                else:
-                    # F_n(-R, Z) = (-1)^n F_n(R, Z).
-                    for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        out[m] += w * sign * source[m]
-            beta = np.arctan2(lateral, u) * cyclic
-            _turn(out, complex(np.cos(beta), np.sin(beta)), m_max)
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-def]
-    """Transpose of `_gather`: rows along R in parallel, then along Z by order."""
-    n_z, n_r, n_m = accumulator.shape
-    k_max = n_z - 1
-    m_max = n_m // 2
-    steps = table.shape[0] - 1
-    taps = table.shape[1]
-    planes = np.zeros((k_max + 1, n_r, n_m), np.complex64)
-    for v in range(k_max + 1):
-        plane = planes[v]
-        turned = np.empty(n_m, np.complex64)
-        for column in range(2 * k_max + 1):
-            u = column - k_max
-            if u * u + v * v > k_max * k_max:
-                continue
-            lateral = -v * np.sin(tilt)
-            radius = np.hypot(u, lateral)
-            r0 = int(np.floor(radius))
-            wr = table[int((radius - r0) * steps + 0.5)]
-            beta = -np.arctan2(lateral, u) * cyclic
-            turned[:] = fan[v, column]
-            _turn(turned, complex(np.cos(beta), np.sin(beta)), m_max)
-            for i in range(taps):
-                ri = r0 + i - (taps // 2 - 1)
-                w = wr[i]
-                if w == 0 or abs(ri) >= n_r:
-                    continue
-                target = plane[abs(ri)]
-                if ri >= 0:
-                    for m in range(n_m):
-                        target[m] += w * turned[m]
-                else:
-                    for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        target[m] += w * sign * turned[m]
-    for r in range(n_r):
-        for v in range(k_max + 1):
-            z = v * np.cos(tilt)
-            z0 = int(np.floor(z))
-            wz = table[int((z - z0) * steps + 0.5)]
-            source = planes[v, r]
-            for j in range(taps):
-                zj = z0 + j - (taps // 2 - 1)
-                w = wz[j]
-                if w == 0 or abs(zj) >= n_z:
-                    continue
-                target = accumulator[abs(zj), r]
-                if zj >= 0:
-                    for m in range(n_m):
-                        target[m] += w * source[m]
-                else:
-                    for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        target[m] += w * sign * np.conj(source[n_m - 1 - m])
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _pool(amplitudes, harmonic, phase, spectra):  # type: ignore[no-untyped-def]
-    """Add a_p exp(-i x) / 2 at |m|, conjugated for m < 0, and whole at m = 0."""
-    for row in range(len(amplitudes)):
-        for s in range(len(phase)):
-            out = spectra[row, s]
-            turn = phase[s]
-            for p in range(len(harmonic)):
-                m = harmonic[p]
-                value = amplitudes[row, p] * turn[p]
-                if m > 0:
-                    out[m] += np.float32(0.5) * value
-                elif m < 0:
-                    out[-m] += np.float32(0.5) * np.conj(value)
-                else:
-                    out[0] += value
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _shift(data, frame, phase, shift, out):  # type: ignore[no-untyped-def]
-    """out[v, i] = data[v, frame[i]] * phase[shift[i]]."""
-    n_columns = data.shape[2]
-    for row in range(data.shape[0]):
-        for i in range(len(frame)):
-            source = data[row, frame[i]]
-            turn = phase[shift[i]]
-            for column in range(n_columns):
-                out[row, i, column] = source[column] * turn[column]
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _weigh(tables, messages, state, mass):  # type: ignore[no-untyped-def]
-    """Dot product of each table with its message, double-precision partial sums."""
-    size = tables.shape[1]
-    for i in range(len(tables)):
-        table = tables[i]
-        message = messages[state[i]]
-        total = 0.0
-        for first in range(0, size, 64):
-            part = np.float32(0)
-            for j in range(first, min(first + 64, size)):
-                part += table[j] * message[j]
-            total += part
-        mass[i] = total

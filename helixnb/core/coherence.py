@@ -141,9 +141,7 @@ def filament_messages(
     emission = np.maximum(emission / highest[..., None, None], _TINY)
     log_emission = np.log(highest.astype(np.float64))
     forward, left = _pass(emission, position, known, modes, model)
-    backward, _ = _pass(
-        emission[::-1], position[::-1], known[::-1], modes, model
-    )
+    backward, _ = _pass(emission[::-1], position[::-1], known[::-1], modes, model)
     joint = forward * backward[::-1]
     # Evidence of the whole filament for each polarity, less the segment's own.
     own = np.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission

@@ -108,9 +108,7 @@ class CylinderGrid:
             (scale * np.sin(theta)).ravel().astype(np.float32),
         )
 
-    def planes_from_volume(
-        self, volume: NDArray[np.float32]
-    ) -> NDArray[np.complex64]:
+    def planes_from_volume(self, volume: NDArray[np.float32]) -> NDArray[np.complex64]:
         """Harmonics of every z plane of a map, still in real space along z.
 
         Parameters
@@ -131,9 +129,9 @@ class CylinderGrid:
         if len(volume) % 2:
             last = volume[-1:].astype(np.complex64)
             packed = np.concatenate([packed, last])
-        polar = finufft.nufft2d2(
-            y, x, packed, eps=_NUFFT_TOLERANCE, isign=-1
-        ).reshape(len(packed), self.n_r, n_turn)
+        polar = finufft.nufft2d2(y, x, packed, eps=_NUFFT_TOLERANCE, isign=-1).reshape(
+            len(packed), self.n_r, n_turn
+        )
         harmonics = sfft.fft(polar, axis=-1, workers=-1) / n_turn
         keep = self.cyclic * np.arange(self.m_max + 1)
         positive = harmonics[..., keep]
@@ -234,9 +232,7 @@ def centre_to_corner(
     return out
 
 
-def corner_to_centre(
-    periodic: NDArray[np.float32], box: int
-) -> NDArray[np.float32]:
+def corner_to_centre(periodic: NDArray[np.float32], box: int) -> NDArray[np.float32]:
     """Crop axis 0 to `box`, the centre moved from index 0 to box // 2."""
     half = box // 2
     return np.concatenate([periodic[len(periodic) - half :], periodic[: box - half]])

@@ -105,7 +105,6 @@ def build_fan(
     first = grid.m_max - m_max
     used = np.ascontiguousarray(harmonics[..., first : first + 2 * m_max + 1])
 
-
     def slices_at(tilt: float) -> NDArray[np.complex64]:
         return backend.gather_fan(
             used, grid.oversampling, grid.cyclic, tilt, level.k_max
@@ -113,18 +112,14 @@ def build_fan(
 
     slices = list(backend.map(slices_at, level.tilt_offset_deg))  # each (v, u, m)
     weight = 0.5 * plane.multiplicity * signal_weight[plane.ring]
-    nats = np.stack(
-        [np.einsum("vum,vu->vm", np.abs(h) ** 2, weight) for h in slices]
-    )
+    nats = np.stack([np.einsum("vum,vu->vm", np.abs(h) ** 2, weight) for h in slices])
     kept = keep_pairs(likelihood_power * nats.max(0))
     row, index = np.nonzero(kept)
     row_start = np.searchsorted(row, np.arange(plane.n_rows + 1))
     values = [
         [
             np.ascontiguousarray(
-                h[v, plane.columns_of_row(v)][
-                    :, index[row_start[v] : row_start[v + 1]]
-                ]
+                h[v, plane.columns_of_row(v)][:, index[row_start[v] : row_start[v + 1]]]
             )
             for v in range(plane.n_rows)
         ]
@@ -140,9 +135,7 @@ def build_fan(
         values=values,
         row_phase=phase.astype(np.complex64),
         ring_power=np.stack(
-            list(
-                backend.map(lambda h: _ring_power(h, plane, level.n_azimuth), slices)
-            )
+            list(backend.map(lambda h: _ring_power(h, plane, level.n_azimuth), slices))
         ),
         expected_nats=float(nats[len(nats) // 2].sum()),
     )

@@ -59,9 +59,7 @@ def normalise(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.multiply(centred, scale, dtype=np.float32)
 
 
-def padded_transforms(
-    images: NDArray[np.float32], k_max: int
-) -> NDArray[np.complex64]:
+def padded_transforms(images: NDArray[np.float32], k_max: int) -> NDArray[np.complex64]:
     """Transforms of normalised images, band-limited and padded for interpolation.
 
     Parameters
@@ -80,9 +78,7 @@ def padded_transforms(
     box = images.shape[-1]
     cropped = min(2 * (k_max + _MARGIN), box)
     half = cropped // 2
-    small = sfft.rfft2(
-        sfft.ifftshift(images, axes=(-2, -1))
-    )  # (n, box, box // 2 + 1)
+    small = sfft.rfft2(sfft.ifftshift(images, axes=(-2, -1)))  # (n, box, box // 2 + 1)
     rows = np.r_[0 : cropped - half, box - half : box]
     small = small[:, rows, : cropped // 2 + 1]
     real = sfft.irfft2(small, (cropped, cropped))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from helixnb.core.expectation import Chunk, Posterior
+from helixnb.core.expectation import Posterior
+from helixnb.core.scoring import Chunk
 from helixnb.core.search import Cells, SearchLevel
 
 

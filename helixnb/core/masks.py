@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def soft_step(
-    distance: NDArray[np.float64], edge: float
-) -> NDArray[np.float64]:
+def soft_step(distance: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
     """Cosine edge: 1 where distance <= 0, 0 beyond `edge`.
 
     Parameters
@@ -25,9 +23,7 @@ def soft_step(
     return 0.5 * (1 + np.cos(np.pi * np.clip(distance / edge, 0, 1)))
 
 
-def axial_window(
-    box_px: int, fraction: float, edge_px: float
-) -> NDArray[np.float32]:
+def axial_window(box_px: int, fraction: float, edge_px: float) -> NDArray[np.float32]:
     """Keep the central fraction of the axis, with soft ends inside the box.
 
     Parameters

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from helixnb.backend import Backend
 from helixnb.core.cylinder import CylinderGrid
-from helixnb.core.expectation import Frames, Posterior
+from helixnb.core.expectation import Posterior
 from helixnb.core.halfplane import HalfPlane
+from helixnb.core.scoring import Frames
 from helixnb.symmetry import HelicalSymmetry
 
 WEIGHT_HARMONICS = 16
@@ -143,9 +144,7 @@ def _fan_sums(
         gains = _row_gains(spectrum, row_phase)  # (v, cells, m)
         data += images.swapaxes(1, 2) @ gains
         azimuth = spectrum.sum(1)[:, : n_w + 1]
-        positive = _real_times_complex(
-            frames.power[:, frame].swapaxes(1, 2), azimuth
-        )
+        positive = _real_times_complex(frames.power[:, frame].swapaxes(1, 2), azimuth)
         weight[..., n_w:] += positive
         weight[..., :n_w] += np.conj(positive[..., :0:-1])
     return data, weight

@@ -14,7 +14,8 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from helixnb.core.expectation import Chunk, Posterior
+from helixnb.core.expectation import Posterior
+from helixnb.core.scoring import Chunk
 from helixnb.core.search import N_POLARITIES
 
 

@@ -68,9 +68,7 @@ def regrow(
     return grown / np.maximum(coverage, 1e-3)[:, None, None].astype(np.float32)
 
 
-def _central_window(
-    height: NDArray[np.floating], box: int
-) -> NDArray[np.float64]:
+def _central_window(height: NDArray[np.floating], box: int) -> NDArray[np.float64]:
     """Soft window over the central part of the axis, for any real height."""
     edge = _EDGE_FRACTION * box * 2
     inner = CENTRAL_FRACTION * box / 2 - edge / 2

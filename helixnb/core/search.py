@@ -113,9 +113,7 @@ def _centred(n: int, step: float) -> NDArray[np.float64]:
     return (np.arange(n) - (n - 1) / 2) * step
 
 
-def harmonic_limit(
-    k_max: int, box_px: int, radius_px: float, cyclic: int
-) -> int:
+def harmonic_limit(k_max: int, box_px: int, radius_px: float, cyclic: int) -> int:
     """Largest harmonic index m that a map of given radius has inside a band.
 
     J_n(x) is negligible beyond n = x + about 3 x^(1/3), with x = 2 pi R k / box.

@@ -102,9 +102,7 @@ def layer_power(
     planes[..., 0] -= mean  # the featureless tube agrees with any symmetry
     harmonics = grid.harmonics_from_planes(planes * window[:, None, None])
     # By Parseval, integrating R |F|^2 equals integrating r |rho|^2.
-    power = np.einsum(
-        "zrm,r->zm", np.abs(harmonics).astype(np.float64) ** 2, grid.r
-    )
+    power = np.einsum("zrm,r->zm", np.abs(harmonics).astype(np.float64) ** 2, grid.r)
     power[1:] *= 2
     return LayerPower(
         power,
@@ -154,9 +152,7 @@ def _usable_lags(layers: LayerPower, rise_A: float) -> NDArray[np.int64]:
     return np.unique(np.rint(np.linspace(1, most, min(most, MAX_LAGS))).astype(int))
 
 
-def _overlap(
-    layers: LayerPower, shift_A: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _overlap(layers: LayerPower, shift_A: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of window(z) window(z - shift), linear between voxels."""
     window = layers.window
     correlation = np.correlate(window, window, "full")[len(window) - 1 :]

@@ -108,25 +108,21 @@ def status(session: Any | SessionView) -> pn.viewable.Viewable:
         margin=(5, 10, 0, 10),
         sizing_mode="stretch_width",
     )
-    stage = pn.pane.HTML(
-        pn.bind(lambda _: html.escape(stage_text(target)), event),
-        margin=(2, 10),
-        sizing_mode="stretch_width",
-        styles={"color": style.QUIET, "font-size": "12px"},
-    )
-    bar = pn.indicators.Progress(
-        value=pn.bind(lambda _: percent_done(target), event),
-        max=100,
-        margin=(3, 10, 0, 10),
-        height=8,
+    progress = pn.pane.HTML(
+        pn.bind(lambda _: progress_html(target), event),
+        margin=(4, 10),
         sizing_mode="stretch_width",
     )
     messages = pn.pane.HTML(
-        pn.bind(lambda *_: messages_html(target, follow.problem), event, follow.param.problem),
+        pn.bind(
+            lambda *_: messages_html(target, follow.problem),
+            event,
+            follow.param.problem,
+        ),
         margin=(2, 10),
         sizing_mode="stretch_width",
     )
-    return pn.Column(headline, bar, stage, messages, sizing_mode="stretch_width")
+    return pn.Column(headline, progress, messages, sizing_mode="stretch_width")
 
 
 def headline_html(session: Any) -> str:
@@ -156,8 +152,8 @@ def headline_html(session: Any) -> str:
     return " &nbsp;·&nbsp; ".join(parts)
 
 
-def stage_text(session: Any) -> str:
-    """What is being computed now.
+def progress_html(session: Any) -> str:
+    """What is being computed now, under a bar.
 
     Parameters
     ----------
@@ -167,25 +163,21 @@ def stage_text(session: Any) -> str:
     -------
     str
     """
-    if not session.running:
-        return "Ready."
     stage, done, total = session.progress
-    return f"{stage[:1].upper()}{stage[1:]}: {done} of {total}" if stage else "Starting"
-
-
-def percent_done(session: Any) -> int:
-    """Progress of the current stage in per cent.
-
-    Parameters
-    ----------
-    session : Session
-
-    Returns
-    -------
-    int
-    """
-    _, done, total = session.progress
-    return min(100, round(100 * done / total)) if session.running and total else 0
+    if not session.running:
+        percent, text = 0.0, "Ready."
+    elif not stage:
+        percent, text = 0.0, "Starting"
+    else:
+        percent = 100 * min(done / max(total, 1), 1)
+        text = f"{stage[:1].upper()}{stage[1:]}: {done} of {total}"
+    return (
+        f'<div style="height: 5px; border-radius: 3px; background: {style.GRID}">'
+        f'<div style="height: 5px; border-radius: 3px; width: {percent:.0f}%; '
+        f'background: {style.CORRECTED}"></div></div>'
+        f'<div style="color: {style.QUIET}; font-size: 12px; margin-top: 3px">'
+        f"{html.escape(text)}</div>"
+    )
 
 
 def messages_html(session: Any, problem: str = "") -> str:
@@ -210,7 +202,10 @@ def messages_html(session: Any, problem: str = "") -> str:
         for name, (before, now) in session.parameters.changes.items()
     ]
     blocks = [
-        *(_block(f"Error: {text}", style.ERROR, "#FDECEA", "hx-error") for text in errors),
+        *(
+            _block(f"Error: {text}", style.ERROR, "#FDECEA", "hx-error")
+            for text in errors
+        ),
         *(_block(text, "#7A4B00", "#FFF7E0", "hx-flag") for text in flags),
     ]
     if changes:
@@ -245,7 +240,7 @@ def parameters(session: Any | SessionView) -> pn.viewable.Viewable:
     -------
     panel.viewable.Viewable
     """
-    return ParameterWidgets(as_view(session)).accordion
+    return ParameterWidgets(as_view(session)).groups
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:

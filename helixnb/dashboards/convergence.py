@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import holoviews as hv
-import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
@@ -41,7 +40,9 @@ PANELS: dict[str, tuple[str, tuple[Trace, ...]]] = {
         "twist (°)",
         (
             Trace("found_twist_deg_half_A", "half A", style.HALF_A, "triangle"),
-            Trace("found_twist_deg_half_B", "half B", style.HALF_B, "inverted_triangle"),
+            Trace(
+                "found_twist_deg_half_B", "half B", style.HALF_B, "inverted_triangle"
+            ),
             Trace("twist_deg", "used", style.JOINT, "circle"),
         ),
     ),
@@ -85,10 +86,14 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
         dims: tuple[str, str] = ("iteration", trace.column)
         elements += [
             hv.Curve(columns, *dims, label=trace.label).opts(
-                color=trace.color, line_width=1.5
+                color=trace.color, line_width=1.5, framewise=True
             ),
             hv.Scatter(columns, *dims, label=trace.label).opts(
-                color=trace.color, marker=trace.marker, size=5, tools=["hover"]
+                color=trace.color,
+                marker=trace.marker,
+                size=5,
+                tools=["hover"],
+                framewise=True,
             ),
         ]
     return hv.Overlay(elements).opts(
@@ -97,8 +102,16 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
         ylabel=ylabel,
         xlim=(-0.3, last + 0.3),
         fontsize=style.FONT_SIZES,
-        legend_position="top_right",
-        legend_opts={"background_fill_alpha": 0.7, "padding": 3, "margin": 3},
+        legend_position="top",
+        legend_cols=3,
+        legend_opts={
+            "padding": 0,
+            "margin": 0,
+            "spacing": 4,
+            "glyph_width": 14,
+            "border_line_alpha": 0,
+        },
+        xticks=_iteration_ticks(int(last)),
         show_legend=len(traces) > 1,
         responsive=True,
         min_width=200,
@@ -108,6 +121,11 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
         gridstyle={"grid_line_color": style.GRID},
         padding=0.1,
     )
+
+
+def _iteration_ticks(last: int) -> list[int]:
+    """About six whole numbers from 0 to the last iteration."""
+    return list(range(0, last + 1, -(-(last + 1) // 6)))
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -126,7 +144,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     def pane(quantity: str) -> pn.pane.HoloViews:
         plotted = live_plot(follow, lambda s: plot(s.history, quantity))
         return pn.pane.HoloViews(
-            plotted.opts(framewise=True),
+            plotted,
             sizing_mode="stretch_width",
             styles={"flex": "1 1 210px"},
         )

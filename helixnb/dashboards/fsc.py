@@ -71,12 +71,12 @@ def plot(
             color=style.INK, line_dash="dashed", line_width=0.8, alpha=0.6
         ),
         hv.Labels(
-            [(0.995 * frequency[-1], t, f"{t:g}") for t in THRESHOLDS],
+            [(0.01 * frequency[-1], t, f"{t:g}") for t in THRESHOLDS],
             ["frequency", "FSC"],
             "text",
         ).opts(
             text_font_size="8pt",
-            text_align="right",
+            text_align="left",
             text_baseline="bottom",
             text_color=style.QUIET,
         ),

@@ -55,38 +55,45 @@ class SessionView(param.Parameterized):
         self._drawing = threading.Lock()
         self._pending = False
         self._state = session.state
-        self.has_results = session.state is not None
-        self._read_symmetry()
+        self._document = _served_document()
+        if self._document is not None:
+            pn.state.on_session_destroyed(lambda _: self.close())
+        self.param.update(self._news())
         self._unsubscribe = session.on_change(_weak_callback(self))
 
-    def changed(self, *_: Any) -> None:
-        """Draw what changed; a call during drawing makes it draw once more.
+    def changed(self) -> None:
+        """Draw what changed, soon; calls meanwhile make it draw once more.
 
-        Never waits: the caller may be the thread that computes.
+        Never waits: the caller may be the thread that computes. A served page is
+        drawn in its own thread, as Bokeh demands; a notebook in the caller's.
         """
-        self._pending = True
+        already_pending, self._pending = self._pending, True
+        if self._document is None:
+            self._draw()
+        elif not already_pending:
+            self._document.add_next_tick_callback(self._draw)
+
+    def _draw(self) -> None:
         while self._pending and self._drawing.acquire(blocking=False):
             try:
                 self._pending = False
-                self._draw()
+                self.param.update(self._news())
             except Exception as error:
                 self.report(error)
             finally:
                 self._drawing.release()
 
-    def _draw(self) -> None:
-        state = self.session.state
-        if state is not self._state:
-            self._state = state
-            self.has_results = state is not None
-            if state is not None:
-                self.results += 1
-        self._read_symmetry()
-        self.event += 1
-
-    def _read_symmetry(self) -> None:
-        next_parameters = self.session.parameters
-        self.next_symmetry = (next_parameters.twist_deg, next_parameters.rise_A)
+    def _news(self) -> dict[str, Any]:
+        """Values of the parameters, in one batch, so that each view draws once."""
+        session, state = self.session, self.session.state
+        new = state is not None and state is not self._state
+        self._state = state
+        return {
+            "event": self.event + 1,
+            "results": self.results + new,
+            "has_results": state is not None,
+            "next_symmetry": (session.parameters.twist_deg, session.parameters.rise_A),
+        }
 
     def report(self, error: Exception) -> None:
         """Show an error and log where it came from.
@@ -168,6 +175,13 @@ def live_plot(
         return frames[0]
 
     return hv.DynamicMap(pn.bind(frame, view.param.results, **inputs))
+
+
+def _served_document() -> Any:
+    """Bokeh document of the page being built by a server; None in a notebook."""
+    document = pn.state.curdoc
+    served = document is not None and document.session_context is not None
+    return document if served else None
 
 
 def _weak_callback(view: SessionView) -> Callable[..., None]:

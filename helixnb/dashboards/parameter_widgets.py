@@ -112,8 +112,22 @@ def _step(field: dataclasses.Field[Any]) -> float:
     return 0.05 if field.metadata["high"] <= 1 else 0.5
 
 
+def _card(title: str, widgets: list[pn.widgets.Widget]) -> pn.Card:
+    """Group of parameters that can be folded away."""
+    return pn.Card(
+        *widgets,
+        title=title,
+        collapsed=title not in OPEN_GROUPS,
+        width=WIDGET_WIDTH + 25,
+        margin=(0, 5, 4, 5),
+        header_background=style.PANEL,
+        header_color=style.INK,
+        styles={"border": f"1px solid {style.GRID}", "box-shadow": "none"},
+    )
+
+
 class ParameterWidgets:
-    """All parameter widgets, in an accordion of their groups.
+    """All parameter widgets, in groups that fold.
 
     Parameters
     ----------
@@ -132,12 +146,7 @@ class ParameterWidgets:
             widget.param.watch(self._setter(field.name), "value")
             self.widgets[field.name] = widget
             groups.setdefault(field.metadata["group"], []).append(widget)
-        self.accordion = pn.Accordion(
-            *((name, pn.Column(*widgets)) for name, widgets in groups.items()),
-            active=[i for i, name in enumerate(groups) if name in OPEN_GROUPS],
-            width=WIDGET_WIDTH + 30,
-            header_background="#F3F4F6",
-        )
+        self.groups = pn.Column(*(_card(*group) for group in groups.items()))
         follow.param.watch(lambda _: self.refresh(), "event")
         self.refresh()
 
@@ -147,7 +156,9 @@ class ParameterWidgets:
         def on_value(change: Any) -> None:
             if threading.get_ident() == self._refreshing_thread:
                 return
-            self._follow.attempt(lambda: setattr(self._session.parameters, name, change.new))
+            self._follow.attempt(
+                lambda: setattr(self._session.parameters, name, change.new)
+            )
             self._follow.changed()
 
         return on_value

@@ -30,7 +30,12 @@ OPTIMA = {
 }
 
 
-def plot(score_map: xr.Dataset, *, title: str = "Symmetry score") -> hv.Overlay:
+def plot(
+    score_map: xr.Dataset,
+    *,
+    next_symmetry: tuple[float, float] = (np.nan, np.nan),
+    title: str = "Symmetry score",
+) -> hv.Overlay:
     """Draw the joint score with the optima of both halves and of their sum.
 
     Parameters
@@ -38,6 +43,8 @@ def plot(score_map: xr.Dataset, *, title: str = "Symmetry score") -> hv.Overlay:
     score_map : xarray.Dataset
         Scores ``half_A``, ``half_B`` and ``joint`` over ``twist`` in degrees and
         ``rise`` in Angstrom, each with its optimum as attributes.
+    next_symmetry : tuple of float
+        Twist and rise of the next iteration, ringed.
     title : str
 
     Returns
@@ -46,13 +53,15 @@ def plot(score_map: xr.Dataset, *, title: str = "Symmetry score") -> hv.Overlay:
     """
     joint = score_map["joint"].transpose("rise", "twist")
     twist, rise = joint["twist"].to_numpy(), joint["rise"].to_numpy()
+    half_step = np.diff(twist[:2])[0] / 2, np.diff(rise[:2])[0] / 2
     values = joint.to_numpy()
     image = hv.Image((twist, rise, values), AXES, ["score"]).opts(
         cmap=style.SCORE_MAP,
-        clim=(float(np.nanmin(values)), float(np.nanmax(values))),
+        clim=(float(values.min()), float(values.max())),
         colorbar=True,
-        colorbar_opts={"title": "score"},
+        clabel="",
         tools=["hover"],
+        framewise=True,
     )
     optimum = {name: _optimum(score_map[name]) for name in OPTIMA}
     lines = [
@@ -61,12 +70,16 @@ def plot(score_map: xr.Dataset, *, title: str = "Symmetry score") -> hv.Overlay:
     ]
     cross_hair = [e.opts(color="white", line_dash="dashed", alpha=0.7) for e in lines]
     points = [_marker(name, *place) for name, place in optimum.items()]
+    points.append(_next_marker(next_symmetry))
     return hv.Overlay([image, *cross_hair, *points]).opts(
         title=title,
+        xlim=(twist[0] - half_step[0], twist[-1] + half_step[0]),
+        ylim=(rise[0] - half_step[1], rise[-1] + half_step[1]),
         xlabel="twist (°)",
         ylabel="rise (Å)",
-        legend_position="top_right",
-        legend_opts={"background_fill_alpha": 0.8, "padding": 4, "margin": 4},
+        legend_position="bottom",
+        legend_cols=4,
+        legend_opts={"padding": 0, "margin": 0, "border_line_alpha": 0},
         fontsize=style.FONT_SIZES,
         responsive=True,
         min_width=280,
@@ -83,16 +96,35 @@ def _marker(name: str, twist_deg: float, rise_A: float) -> hv.Points:
     """Optimum of one of the scores."""
     label, marker, color, size = OPTIMA[name]
     return hv.Points([(twist_deg, rise_A)], AXES, label=label).opts(
-        marker=marker, color=color, line_color=style.INK, size=size
+        marker=marker,
+        color=color,
+        line_color=style.INK,
+        size=size,
+        framewise=True,
     )
 
 
-def draw(session: Any) -> hv.Overlay:
+def _next_marker(next_symmetry: tuple[float, float]) -> hv.Points:
+    """Ring around the twist and rise of the next iteration."""
+    return hv.Points([next_symmetry], AXES, label="next iteration").opts(
+        marker="circle",
+        color=style.NEXT,
+        fill_alpha=0,
+        line_width=2.5,
+        size=17,
+        apply_ranges=False,
+        framewise=True,
+    )
+
+
+def draw(session: Any, next_symmetry: tuple[float, float]) -> hv.Overlay:
     """Draw the score map of a session, or where it would be searched.
 
     Parameters
     ----------
     session : Session
+    next_symmetry : tuple of float
+        Twist and rise of the next iteration.
 
     Returns
     -------
@@ -100,12 +132,13 @@ def draw(session: Any) -> hv.Overlay:
         Without a search in this iteration, an empty map with the reason above it.
     """
     if session.state.scores is None:
-        return plot(_blank(session), title=why_not_searched(session))
+        nothing, why = _blank(session), why_not_searched(session)
+        return plot(nothing, next_symmetry=next_symmetry, title=why)
     found = session.score_map
     score = found["joint"].attrs
     edge = ", on the edge of the search" if score["on_edge"] else ""
     title = f"Symmetry score {score['best_score']:.3f}{edge}; click to choose"
-    return plot(found, title=title)
+    return plot(found, next_symmetry=next_symmetry, title=title)
 
 
 def why_not_searched(session: Any) -> str:
@@ -126,14 +159,14 @@ def why_not_searched(session: Any) -> str:
 
 
 def _blank(session: Any) -> xr.Dataset:
-    """Score map of NaN over the range that would be searched."""
+    """Score map of zeros over the range that would be searched."""
     used = session.state.parameters
     rise_half = used.rise_A * used.rise_extent_percent / 100
     twist = used.twist_deg + np.linspace(-1, 1, 8) * used.twist_extent_deg
     rise = used.rise_A + np.linspace(-1, 1, 8) * rise_half
     here = {"best_twist_deg": np.nan, "best_rise_A": np.nan}
     nothing = xr.DataArray(
-        np.full((8, 8), np.nan), {"twist": twist, "rise": rise}, ("twist", "rise")
+        np.zeros((8, 8)), {"twist": twist, "rise": rise}, ("twist", "rise")
     ).assign_attrs(here)
     return xr.Dataset(dict.fromkeys(OPTIMA, nothing))
 
@@ -151,8 +184,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     """
     follow = as_view(session)
     target = follow.session
-    scores = live_plot(follow, draw).opts(framewise=True)
-    chosen = hv.DynamicMap(pn.bind(next_marker, follow.param.next_symmetry))
+    scores = live_plot(follow, draw, next_symmetry=follow.param.next_symmetry)
 
     def choose(x: float | None, y: float | None) -> None:
         if x is not None and y is not None:
@@ -161,26 +193,4 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     tap = hv.streams.Tap(source=scores)
     tap.add_subscriber(choose)
-    return pn.pane.HoloViews(scores * chosen, sizing_mode="stretch_width")
-
-
-def next_marker(next_symmetry: tuple[float, float]) -> hv.Points:
-    """Ring around the twist and rise of the next iteration.
-
-    Parameters
-    ----------
-    next_symmetry : tuple of float
-        Twist in degrees, rise in Angstrom.
-
-    Returns
-    -------
-    holoviews.Points
-    """
-    return hv.Points([next_symmetry], AXES, label="next iteration").opts(
-        marker="circle",
-        color=style.NEXT,
-        fill_alpha=0,
-        line_width=2.5,
-        size=17,
-        apply_ranges=False,
-    )
+    return pn.pane.HoloViews(scores, sizing_mode="stretch_width")

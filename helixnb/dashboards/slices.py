@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 512
 """Larger slices are averaged down: a screen shows no more."""
 
+FRAME_PX = 200
 CONTRAST_QUANTILE = 0.999
 MAPS = {"Filtered map": None, "Half A": "A", "Half B": "B"}
 PLANES = {"z": ("x", "y"), "y": ("x", "z"), "x": ("y", "z")}
@@ -69,8 +70,8 @@ def plot(
         clim=(-limit, limit),
         tools=["hover"],
         fontsize=style.FONT_SIZES,
-        frame_width=200,
-        frame_height=200,
+        frame_width=FRAME_PX,
+        frame_height=FRAME_PX,
         toolbar=None,
     )
 
@@ -173,7 +174,7 @@ def _slice_with_slider(
         step=float(coordinates[1] - coordinates[0]),
         value=0.0,
         format="0.0",
-        width=230,
+        width=FRAME_PX + 40,
     )
 
     def draw(session: Any, position_A: float, name: str) -> hv.Image:

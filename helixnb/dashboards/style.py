@@ -20,6 +20,7 @@ NEXT = "#D55E00"
 INK = "#2B2F36"
 QUIET = "#6B7280"
 GRID = "#E5E7EB"
+PANEL = "#F3F4F6"
 EDITED = "#D55E00"
 ERROR = "#B3261E"
 
@@ -34,10 +35,6 @@ FONT_SIZES = {
     "yticks": "8pt",
     "legend": "8pt",
 }
-
-CARD_CSS = """
-:host { border: 1px solid #E5E7EB; border-radius: 6px; background: #FFFFFF; }
-"""
 
 EDITED_CSS = """
 .bk-input { border: 2px solid #D55E00; background: #FFF6F0; }

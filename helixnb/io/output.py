@@ -43,7 +43,11 @@ RESULT_FILES = (
 
 
 def claim_folder(
-    out_dir: Path, *, overwrite: bool = False, protected: Collection[Path] = ()
+    out_dir: Path,
+    *,
+    overwrite: bool = False,
+    protected: Collection[Path] = (),
+    names: Collection[str] = RESULT_FILES,
 ) -> None:
     """Make an output folder and see that results can be written there.
 
@@ -55,6 +59,8 @@ def claim_folder(
         Accept a folder with results of another run, which will be replaced.
     protected : collection of Path
         Files that must not be replaced in any case: the input.
+    names : collection of str
+        Files that will be written.
 
     Raises
     ------
@@ -72,7 +78,7 @@ def claim_folder(
             f"Results cannot be written to {out_dir}: {error.strerror or error}. "
             "Give another folder."
         ) from error
-    present = [name for name in RESULT_FILES if (out_dir / name).exists()]
+    present = [name for name in names if (out_dir / name).exists()]
     inputs = {path.resolve() for path in protected}
     for name in present:
         if (out_dir / name).resolve() in inputs:

@@ -10,6 +10,7 @@ import numpy as np
 import helixnb
 from helixnb import refinement
 from helixnb.core.postprocess import FinalMaps, final_maps
+from helixnb.errors import InputError
 from helixnb.io import output
 from helixnb.session.checkpoint import versions
 
@@ -43,9 +44,12 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
     Raises
     ------
     InputError
-        A folder that cannot be written to or holds another run's results.
+        Before the first iteration, or for a folder that cannot be written to or
+        holds another run's results.
     """
     state, particles = session._needed_state(), session.particles
+    if state.iteration == 0:
+        raise InputError("No poses yet: call session.step() first.")
     output.claim_folder(out_dir, overwrite=overwrite, protected=[particles.source])
     pixel_size_A = particles.pixel_size_A
     fsc_mask = refinement.fsc_mask(state, pixel_size_A)

@@ -16,6 +16,8 @@ from helixnb.parameters import Parameters, check_name, field_names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_AUTOMATIC = ("automatic", "")
+
 
 class EditableParameters:
     """View of a session's parameters: read, assign, and see what was changed.
@@ -134,6 +136,6 @@ def parameter_rows(parameters: Parameters) -> list[tuple[str, str, str, str]]:
     for field in dataclasses.fields(Parameters):
         value = getattr(parameters, field.name)
         text = f"{value:.6g}" if isinstance(value, float) else str(value)
-        text = "automatic" if value is None else text
-        rows.append((field.name, text, field.metadata["unit"], field.metadata["doc"]))
+        text, unit = (text, field.metadata["unit"]) if value is not None else _AUTOMATIC
+        rows.append((field.name, text, unit, field.metadata["doc"]))
     return rows

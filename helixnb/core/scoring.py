@@ -1,0 +1,251 @@
+"""Scores of pose cells: the log-likelihood in the azimuth-harmonic domain.
+
+For one cell (polarity, psi, tilt, transverse shift) the log-likelihood at every
+azimuth phi and axial shift s is
+
+    A[n, v]   = sum_u conj(X C / noise) exp(-2 pi i u t / D) H_n(v, u)
+    L(phi, s) = Re sum_{n, v} A[n, v] exp(i n phi - 2 pi i v s / D)
+                - 1/2 sum_ring <C^2 / noise> |P_phi|^2
+
+(components with v > 0 counted twice): a small matrix product for each row v over the
+kept pairs, row phases for s, and one FFT over n for all azimuths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft as sfft
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+from helixnb.backend import Backend
+from helixnb.core.fan import Fan
+from helixnb.core.halfplane import HalfPlane
+from helixnb.core.search import N_POLARITIES, Cells, PoseSpread, SearchLevel
+
+_CACHE_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images of whole filaments with what the E-step needs to know of them.
+
+    Parameters
+    ----------
+    transforms : ndarray of complex64, shape (n, M, M // 2 + 1)
+        From `images.padded_transforms` at the finest band.
+    contrast : ndarray of float64, shape (n, 6)
+        CTF coefficients.
+    psi_prior_deg, tilt_prior_deg : ndarray of float64, shape (n,)
+    polarity_prior : ndarray of float64, shape (n, 2)
+        Probability of psi near the prior, and of psi near the prior + 180.
+    filament : ndarray of int32, shape (n,)
+        Filament of each image, equal numbers adjacent.
+    axial_px : ndarray of float64, shape (n,)
+        Position along +v at the psi prior.
+    """
+
+    transforms: NDArray[np.complex64]
+    contrast: NDArray[np.float64]
+    psi_prior_deg: NDArray[np.float64]
+    tilt_prior_deg: NDArray[np.float64]
+    polarity_prior: NDArray[np.float64]
+    filament: NDArray[np.int32]
+    axial_px: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.psi_prior_deg)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Filament-frame data of the distinct (image, polarity, psi) of a cell list.
+
+    Parameters
+    ----------
+    data : ndarray of complex64, shape (n_rows, n_frames, n_columns)
+        conj(X) C / noise, conjugates not counted.
+    power : ndarray of float32, same shape
+        C^2 / noise.
+    of_cell : ndarray of int64, shape (n_cells,)
+        Frame of each cell.
+    """
+
+    data: NDArray[np.complex64]
+    power: NDArray[np.float32]
+    of_cell: NDArray[np.int64]
+
+
+def make_frames(
+    chunk: Chunk,
+    cells: Cells,
+    level: SearchLevel,
+    noise_power: NDArray[np.float64],
+    spacing_per_A: float,
+    backend: Backend,
+) -> Frames:
+    """Turn each image to every in-plane angle that the cells ask for.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    cells : Cells
+    level : SearchLevel
+    noise_power : ndarray of float64, shape (>= k_max + 1,)
+    spacing_per_A : float
+    backend : Backend
+
+    Returns
+    -------
+    Frames
+    """
+    key = (cells.image.astype(np.int64) * N_POLARITIES + cells.polarity) * (
+        level.n_psi
+    ) + cells.psi
+    distinct, of_cell = np.unique(key, return_inverse=True)
+    psi = distinct % level.n_psi
+    polarity = distinct // level.n_psi % N_POLARITIES
+    image = distinct // (level.n_psi * N_POLARITIES)
+    angle = chunk.psi_prior_deg[image] + level.psi_offset_deg[psi] + 180.0 * polarity
+    plane = HalfPlane(level.k_max)
+    whitening = (plane.multiplicity > 0) / noise_power[plane.ring]
+    data, power = backend.filament_frames(
+        chunk.transforms,
+        image.astype(np.int32),
+        angle,
+        chunk.contrast,
+        whitening.astype(np.float32),
+        level.k_max,
+        spacing_per_A,
+    )
+    return Frames(data, power, of_cell)
+
+
+def score_cells(
+    cells: Cells,
+    frames: Frames,
+    fan: Fan,
+    log_prior: NDArray[np.float32],
+    power: float,
+    backend: Backend,
+) -> NDArray[np.float32]:
+    """Log of (likelihood times prior) to a power, for every cell.
+
+    Parameters
+    ----------
+    cells : Cells
+    frames : Frames
+    fan : Fan
+    log_prior : ndarray of float32, shape (n_cells,)
+    power : float
+    backend : Backend
+
+    Returns
+    -------
+    ndarray of float32, shape (n_cells, n_axial, n_azimuth)
+        Relative to pure noise, natural log.
+    """
+    level = fan.level
+    plane = HalfPlane(level.k_max)
+    shift_phase = np.exp(
+        -2j * np.pi * np.outer(level.shift_px, plane.u) / fan.box_px
+    ).astype(np.complex64)
+    ring_weight = _ring_means(frames.power, plane)
+    out = np.empty((len(cells), level.n_axial, level.n_azimuth), np.float32)
+    starts = np.searchsorted(cells.tilt, np.arange(level.n_tilt + 1))
+    bytes_each = frames.data[:, 0].nbytes + 2 * out[:1].nbytes
+    for tilt in range(level.n_tilt):
+        for rows in cache_blocks(starts[tilt + 1], bytes_each, starts[tilt]):
+            frame = frames.of_cell[rows]
+            data = backend.shifted_frames(
+                frames.data, frame, shift_phase, cells.shift[rows]
+            )
+            amplitudes = _row_products(data, fan, tilt, plane)
+            spectra = backend.pool_rows(
+                amplitudes, fan.harmonic, fan.row_phase, level.n_azimuth // 2 + 1
+            )
+            scores = sfft.irfft(spectra, level.n_azimuth, axis=-1, norm="forward")
+            offset = log_prior[rows, None] - ring_weight[frame] @ fan.ring_power[tilt]
+            scores += offset[:, None, :]
+            np.multiply(scores, np.float32(power), out=out[rows])
+    return out
+
+
+def _row_products(
+    data: NDArray[np.complex64], fan: Fan, tilt: int, plane: HalfPlane
+) -> NDArray[np.complex64]:
+    """A[cell, pair] = multiplicity * sum_u data[v, cell, u] H[u, pair]."""
+    amplitudes = np.empty((data.shape[1], len(fan.harmonic)), np.complex64)
+    for v in range(plane.n_rows):
+        first, last = fan.row_start[v], fan.row_start[v + 1]
+        if first == last:
+            continue
+        columns = plane.columns_of_row(v)
+        product = data[v, :, columns] @ fan.values[tilt][v]
+        amplitudes[:, first:last] = product if v == 0 else 2 * product
+    return amplitudes
+
+
+def _ring_means(power: NDArray[np.float32], plane: HalfPlane) -> NDArray[np.float32]:
+    """Mean of C^2 / noise over each ring, shape (n_frames, k_max + 1)."""
+    n_frames = power.shape[1]
+    inside = plane.multiplicity > 0
+    rings = plane.ring[inside]
+    weight = plane.multiplicity[inside]
+    selector = sparse.csr_matrix(
+        (weight, (rings, np.arange(len(rings)))),
+        shape=(plane.k_max + 1, len(rings)),
+    )
+    sums = selector @ power.swapaxes(1, 2)[inside].reshape(len(rings), n_frames)
+    return (sums / np.maximum(plane.ring_counts, 1)[:, None]).T.astype(np.float32)
+
+
+def log_prior(
+    chunk: Chunk, cells: Cells, level: SearchLevel, spread: PoseSpread
+) -> NDArray[np.float32]:
+    """Gaussian log prior of each cell about the given angles.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    cells : Cells
+    level : SearchLevel
+    spread : PoseSpread
+
+    Returns
+    -------
+    ndarray of float32, shape (n_cells,)
+    """
+    psi = level.psi_offset_deg[cells.psi] / spread.psi_deg
+    # Seen from the other end, a tilt of 90 + d is one of 90 - d.
+    prior = chunk.tilt_prior_deg[cells.image] - 90
+    prior = np.where(cells.polarity == 1, -prior, prior)
+    off_prior = level.tilt_offset_deg[cells.tilt] - prior
+    shift = level.shift_px[cells.shift] / spread.shift_px
+    tilt = off_prior / spread.tilt_deg
+    return (-0.5 * (psi**2 + tilt**2 + shift**2)).astype(np.float32)
+
+
+def cache_blocks(n: int, bytes_each: int, first: int = 0) -> Iterator[slice]:
+    """Slices of first..n that each stay within the processor's cache.
+
+    Parameters
+    ----------
+    n : int
+        End of the range.
+    bytes_each : int
+        Working memory of one item.
+    first : int
+        Start of the range.
+
+    Yields
+    ------
+    slice
+    """
+    size = max(1, _CACHE_BYTES // bytes_each)
+    for start in range(first, n, size):
+        yield slice(start, min(start + size, n))

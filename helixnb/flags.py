@@ -1,0 +1,137 @@
+"""What a user should look at: scientific risks, each said in one sentence.
+
+Flags travel with the state, so that they show in the notebook, the dashboard and the
+report alike. They never stop a refinement.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.core.fsc import HalfMapFSC
+from helixnb.core.poses import Poses
+from helixnb.parameters import Parameters
+from helixnb.particles import ParticleSet
+from helixnb.state import Survey, SymmetryScores
+
+_ALIKE_FSC = 0.3
+_UNDECIDED = 0.95
+_TWIST_SPLIT = 0.05
+_MIN_BOX_DIAMETERS = 1.5
+_MIN_RISES = 5.0
+
+
+def data_flags(
+    particles: ParticleSet, parameters: Parameters, survey: Survey
+) -> list[str]:
+    """Risks that lie in the data set and its geometry.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    parameters : Parameters
+    survey : Survey
+
+    Returns
+    -------
+    list of str
+    """
+    flags = []
+    box_A = particles.box_px * particles.pixel_size_A
+    diameters = box_A / (2 * survey.outer_radius_A)
+    if diameters < _MIN_BOX_DIAMETERS:
+        flags.append(
+            f"The box is only {diameters:.1f} filament diameters wide; use at least "
+            f"{_MIN_BOX_DIAMETERS:g}, better 2 to 4."
+        )
+    rises = box_A / parameters.rise_A
+    if rises < _MIN_RISES:
+        flags.append(
+            f"The box holds only {rises:.1f} subunits along the axis; use a box of at "
+            f"least {_MIN_RISES:g} rises."
+        )
+    if parameters.symmetry_order is None and not np.isfinite(particles.inter_box_A):
+        flags.append(
+            "The file does not tell the distance between boxes, so the reconstruction "
+            "uses symmetry order 1; set symmetry_order to floor(distance / rise)."
+        )
+    if 4.5 < parameters.rise_A < 5.0 and abs(parameters.twist_deg) < 10:
+        flags.append(
+            "The rise is that of an amyloid: check for a 2_1 screw (twist near 180, "
+            "half the rise) and do not trust the symmetry before strands separate."
+        )
+    return flags
+
+
+def fsc_flags(fsc: HalfMapFSC, k_max: int) -> list[str]:
+    """Risks that the FSC curves show.
+
+    Parameters
+    ----------
+    fsc : HalfMapFSC
+    k_max : int
+        Last shell of the reconstruction.
+
+    Returns
+    -------
+    list of str
+    """
+    nyquist = len(fsc.corrected) - 1
+    tail = fsc.corrected[max(k_max - 3, 1) : k_max + 1].mean()
+    if k_max < nyquist - 3 or tail < _ALIKE_FSC:
+        return []
+    return [
+        f"The FSC is still {tail:.2f} at Nyquist: the pixel size limits the "
+        "resolution, or the halves share noise (duplicated or overlapping segments)."
+    ]
+
+
+def symmetry_flags(scores: SymmetryScores | None, parameters: Parameters) -> list[str]:
+    """Risks in the twist-rise score map.
+
+    Parameters
+    ----------
+    scores : SymmetryScores or None
+    parameters : Parameters
+
+    Returns
+    -------
+    list of str
+    """
+    if scores is None:
+        return []
+    flags = []
+    if scores.joint.on_edge:
+        flags.append(
+            "The best twist and rise lie on the edge of the search grid "
+            f"({scores.joint.best_twist_deg:.2f} deg, {scores.joint.best_rise_A:.3f} "
+            "A): widen twist_extent_deg or rise_extent_percent, or doubt the estimate."
+        )
+    apart = abs(scores.half_A.best_twist_deg - scores.half_B.best_twist_deg)
+    if apart > _TWIST_SPLIT * 2 * parameters.twist_extent_deg:
+        flags.append(
+            f"The halves prefer twists {apart:.2f} deg apart: the symmetry is not yet "
+            "determined by the data."
+        )
+    return flags
+
+
+def polarity_flags(poses: Poses, filament: NDArray[np.int32]) -> list[str]:
+    """Filaments whose direction is not settled.
+
+    Parameters
+    ----------
+    poses : Poses
+    filament : ndarray of int32, shape (n,)
+
+    Returns
+    -------
+    list of str
+    """
+    counts = np.bincount(filament)
+    certainty = np.bincount(filament, poses.polarity_probability) / counts
+    undecided = int((certainty < _UNDECIDED).sum())
+    if not undecided:
+        return []
+    return [f"The polarity of {undecided} of {len(counts)} filaments is undecided."]

@@ -1,0 +1,269 @@
+"""One HTML file that shows a refinement: no network, no server, no notebook needed.
+
+The plots are those of the dashboards, drawn once and embedded with Bokeh's own
+scripts, so the file can be sent, archived and opened years later. Text that came from
+files is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+from datetime import UTC, datetime
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+from bokeh.embed import components
+from bokeh.resources import Resources
+
+from helixnb.dashboards import (
+    convergence,
+    fsc,
+    orientations,
+    score_map,
+    slices,
+    style,
+)
+from helixnb.io.atomic import atomic_path
+from helixnb.session.checkpoint import versions
+from helixnb.session.parameters import parameter_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import xarray as xr
+
+    from helixnb.session import Session
+    from helixnb.state import State
+
+_SCRIPTS: list[Any] = [
+    "bokeh"
+]  # what plots need; widgets and tables would double the file
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+  body { font: 15px/1.5 system-ui, sans-serif; color: $ink; background: #F6F7F9;
+         margin: 0; }
+  main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 48px; }
+  h1 { font-size: 24px; margin: 0; }
+  h2 { font-size: 17px; margin: 34px 0 10px; }
+  .source { color: $quiet; margin: 2px 0 18px; overflow-wrap: anywhere; }
+  .facts { display: grid; gap: 12px;
+           grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); }
+  .fact, .card { background: white; border: 1px solid $grid; border-radius: 8px; }
+  .fact { padding: 10px 14px; }
+  .fact b { display: block; font-size: 21px; font-weight: 600; }
+  .fact span { color: $quiet; font-size: 13px; }
+  .flags { border-left: 4px solid $error; background: #FDF3F2; padding: 8px 14px;
+           margin: 16px 0 0; list-style: none; }
+  .cards { display: flex; flex-wrap: wrap; gap: 12px; }
+  .card { padding: 10px; flex: 1 1 var(--width); min-width: 0; box-sizing: border-box;
+          overflow-x: auto; }
+  table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
+  th, td { text-align: left; padding: 4px 10px 4px 0; vertical-align: top;
+           border-bottom: 1px solid $grid; }
+  td { overflow-wrap: anywhere; }
+  td:first-child { width: 190px; }
+  td:nth-child(2):not(:last-child) { white-space: nowrap; }
+</style>
+$resources
+</head>
+<body><main>
+<h1>$title</h1>
+<p class="source">$source</p>
+<div class="facts">$facts</div>
+$flags
+$sections
+</main>
+$script
+</body></html>
+""")
+
+
+def write_report(session: Session, path: Path) -> None:
+    """Write the report of a session's current iteration.
+
+    Parameters
+    ----------
+    session : Session
+        With a state.
+    path : Path
+        Output file; replaced in one step if it exists.
+    """
+    text = report_html(session)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def report_html(session: Session) -> str:
+    """Return the report of a session's current iteration as one HTML page.
+
+    Parameters
+    ----------
+    session : Session
+        With a state.
+
+    Returns
+    -------
+    str
+    """
+    state = session._needed_state()
+    figures = _figures(session, state)
+    renderer = hv.renderer("bokeh")
+    script, divs = components(
+        {name: renderer.get_plot(figure).state for name, figure in figures.items()}
+    )
+    resources = Resources(mode="inline", components=_SCRIPTS)
+    return _PAGE.substitute(
+        title=f"Helical refinement, iteration {state.iteration}",
+        source=_escaped(str(session.particles.source)),
+        facts=_facts(session, state),
+        flags=_flags(state),
+        sections=_sections(session, divs),
+        resources=resources.render(),
+        script=script,
+        ink=style.INK,
+        quiet=style.QUIET,
+        grid=style.GRID,
+        error=style.ERROR,
+    )
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text)
+
+
+def _figures(session: Session, state: State) -> dict[str, Any]:
+    """All plots by name; those without data are left out."""
+    hv.renderer("bokeh")  # loads the plotting backend that options refer to
+    history, volume = session.history, session.map
+    figures: dict[str, Any] = {"fsc": fsc.plot(session.fsc)}
+    if state.scores is not None:
+        figures["score_map"] = score_map.plot(session.score_map)
+    if len(history):
+        for quantity in convergence.PANELS:
+            figures[f"history_{quantity}"] = convergence.plot(history, quantity)
+    for axis in slices.PLANES:
+        figures[f"slice_{axis}"] = slices.plot(volume, across=axis)
+    figures["projection"] = _projection(volume)
+    if np.isfinite(state.poses.tilt_deg).any():
+        poses = session.orientations
+        limit_deg = state.parameters.max_tilt_deg
+        figures["directions"] = orientations.plot(poses, max_tilt_deg=limit_deg)
+        for name in orientations.RESIDUALS:
+            figures[f"residual_{name}"] = orientations.histogram(poses, name)
+    return figures
+
+
+def _projection(volume: xr.DataArray) -> hv.Image:
+    """Sum of the map along x, drawn like the slices."""
+    summed = volume.sum("x").expand_dims(x=[0.0])
+    image = slices.plot(summed, across="x")
+    values = image.dimension_values("density")
+    limits = tuple(float(v) for v in np.quantile(values, (0.001, 0.999)))
+    return image.opts(title="sum along x", clim=limits)
+
+
+def _facts(session: Session, state: State) -> str:
+    """Headline numbers as tiles."""
+    symmetry = state.symmetry
+    seconds = float(session.history["seconds"].sum()) if session.iteration else 0.0
+    tiles = [
+        (f"{symmetry.twist_deg:.3f}°", f"twist per subunit, {symmetry.handedness}"),
+        (f"{symmetry.rise_A:.3f} Å", "rise per subunit"),
+        (f"{state.resolution_A:.2f} Å", "resolution, FSC 0.143"),
+        (f"{session.fsc.attrs['resolution_0.5']:.2f} Å", "resolution, FSC 0.5"),
+        (symmetry.point_group, f"point group, symmetry order {state.symmetry_order}"),
+        (
+            f"{len(session.particles):,}",
+            f"segments of {session.particles.n_filaments:,} filaments",
+        ),
+        (
+            str(state.iteration),
+            "iterations, converged" if state.converged else "iterations, not converged",
+        ),
+        (_duration(seconds), f"on {session.device}"),
+    ]
+    return "".join(
+        f'<div class="fact"><b>{_escaped(value)}</b><span>{_escaped(name)}</span></div>'
+        for value, name in tiles
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _flags(state: State) -> str:
+    items = "".join(f"<li>{_escaped(flag)}</li>" for flag in state.flags)
+    return f'<ul class="flags">{items}</ul>' if items else ""
+
+
+def _sections(session: Session, divs: dict[str, str]) -> str:
+    """Group the plots; the tables come last."""
+    groups = [
+        ("Resolution and symmetry", ("fsc", "score_map"), "460px"),
+        ("Density, FSC-weighted", (*_named(divs, "slice_"), "projection"), "220px"),
+        ("Course of the refinement", _named(divs, "history_"), "240px"),
+        ("Viewing directions", ("directions",), "100%"),
+        ("In-plane angle and shifts", _named(divs, "residual_"), "300px"),
+    ]
+    parts = []
+    for title, names, width in groups:
+        cards = "".join(
+            f'<div class="card" style="--width: {width}">{divs[name]}</div>'
+            for name in names
+            if name in divs
+        )
+        if cards:
+            parts.append(f'<h2>{title}</h2><div class="cards">{cards}</div>')
+    parts.append(_table("Parameters of this iteration", _parameter_cells(session)))
+    parts.append(_table("Provenance", _provenance(session)))
+    return "\n".join(parts)
+
+
+def _named(divs: dict[str, str], prefix: str) -> tuple[str, ...]:
+    return tuple(name for name in divs if name.startswith(prefix))
+
+
+def _parameter_cells(session: Session) -> list[tuple[str, ...]]:
+    return [
+        (name, f"{value} {unit}".strip(), meaning)
+        for name, value, unit, meaning in parameter_rows(
+            session._needed_state().parameters
+        )
+    ]
+
+
+def _provenance(session: Session) -> list[tuple[str, ...]]:
+    """Where the numbers came from."""
+    particles = session.particles
+    rows: list[tuple[str, ...]] = [
+        ("particles", str(particles.source)),
+        ("box", f"{particles.box_px} px of {particles.pixel_size_A:g} Å"),
+        ("distance between boxes", f"{particles.inter_box_A:.2f} Å"),
+        ("device", session.device),
+        ("seed", str(session.seed)),
+        *versions().items(),
+        ("written", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+    ]
+    rows.extend(("note", note) for note in particles.notes)
+    return rows
+
+
+def _table(title: str, rows: list[tuple[str, ...]]) -> str:
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f'<h2>{title}</h2><div class="card"><table>{body}</table></div>'

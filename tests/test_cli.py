@@ -1,0 +1,206 @@
+"""The command line: options, exit statuses, and one refinement from end to end."""
+
+import dataclasses
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helixnb import cli, refinement
+from helixnb.core.masks import cylinder
+from helixnb.parameters import Parameters
+from helixnb.simulate import Filaments, simulate_segments
+from helixnb.state import State
+from tests.standins import standin_state
+
+SYMMETRY = ["--twist", "-60", "--rise", "14"]
+
+
+@pytest.fixture(scope="module")
+def star(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """As many segments as the stand-in states have poses."""
+    data = simulate_segments(
+        tmp_path_factory.mktemp("data"),
+        twist_deg=-60.0,
+        rise_A=14.0,
+        box_px=40,
+        pixel_size_A=3.0,
+        filaments=Filaments(n_filaments=10, segments_per_filament=12),
+    )
+    return str(data.particles_star)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
+    """Replace the refinement; returns the list of parameters it was run with."""
+    used: list[Parameters] = []
+    mask = cylinder(40, outer_radius_px=15, axial_fraction=0.7)
+
+    def step(state: State, particles: Any, parameters: Parameters, *rest: Any) -> State:
+        used.append(parameters)
+        now = state.iteration + 1
+        return replace(standin_state(now, parameters), converged=now == 3)
+
+    monkeypatch.setattr(refinement, "initial_state", lambda *args: standin_state(0))
+    monkeypatch.setattr(refinement, "step", step)
+    for name in ("fsc_mask", "refinement_mask"):
+        monkeypatch.setattr(refinement, name, lambda *args: mask, raising=False)
+    return used
+
+
+def test_refine_runs_to_convergence_and_tells_the_result(
+    star: str,
+    fake: list[Parameters],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["refine", star, "-o", str(tmp_path), *SYMMETRY]) == 0
+    written = capsys.readouterr()
+    assert "iterations  3, converged" in written.out
+    assert "iteration 1: resolution" in written.err
+    assert "symmetrization degree of 2 enforced" in written.err
+    assert "iteration" not in written.out.replace("iterations", "")
+    assert json.loads((tmp_path / "summary.json").read_text())["iterations"] == 3
+
+
+def test_options_reach_the_refinement(
+    star: str, fake: list[Parameters], tmp_path: Path
+) -> None:
+    options = "--iterations 1 --outer-diameter 90 --no-coherence --rise-extent 5"
+    status = cli.main(
+        ["refine", star, "-o", str(tmp_path), *SYMMETRY, *options.split()]
+    )
+    assert status == 0
+    assert len(fake) == 1
+    wanted = Parameters(
+        twist_deg=-60,
+        rise_A=14,
+        max_iterations=1,
+        outer_diameter_A=90,
+        coherence=False,
+        rise_extent_percent=5,
+    )
+    assert fake[0] == wanted
+
+
+def test_every_parameter_has_an_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["refine", "--help"])
+    assert end.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(Parameters):
+        option = cli.option_of(field.name)
+        assert f"{option} " in text or f"{option}," in text
+        assert field.metadata["doc"].split("(")[0].replace("-", "")[
+            :30
+        ] in text.replace("-", "")
+
+
+def test_checkpoint_is_left_for_resuming(
+    star: str, fake: list[Parameters], tmp_path: Path
+) -> None:
+    from helixnb import Session
+
+    command = ["refine", star, "-o", str(tmp_path), *SYMMETRY, "--checkpoint"]
+    assert cli.main([*command, "--iterations", "2"]) == 0
+    assert Session.load(tmp_path / "session.npz").iteration == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.star", *SYMMETRY], "nowhere.star"),
+        (["STAR", "--twist", "-60", "--rise", "100"], "more than half of the box"),
+        (["STAR", "--twist", "200", "--rise", "14"], "twist_deg must be between"),
+        (["STAR", *SYMMETRY, "--point-group", "T"], "point_group"),
+        (["STAR", *SYMMETRY, "--device", "abacus"], "device 'abacus'"),
+        (["STAR", *SYMMETRY, "--seed", "-1"], "seed"),
+    ],
+)
+def test_unusable_input_ends_with_its_message_alone(
+    star: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    given = [star if a == "STAR" else a for a in arguments]
+    assert cli.main(["refine", *given, "-o", str(tmp_path)]) == 2
+    written = capsys.readouterr()
+    assert message in written.err
+    assert "Traceback" not in written.err
+    assert not written.out
+
+
+def test_occupied_folder_is_refused_before_the_work(
+    star: str,
+    fake: list[Parameters],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "map.mrc").write_text("another run's")
+    command = ["refine", star, "-o", str(tmp_path), *SYMMETRY]
+    assert cli.main(command) == 2
+    assert "another run" in capsys.readouterr().err
+    assert not fake
+    assert cli.main([*command, "--overwrite"]) == 0
+
+
+def test_other_failures_have_their_own_status(
+    star: str,
+    fake: list[Parameters],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*args: Any) -> None:
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(refinement, "step", fail)
+    assert cli.main(["refine", star, "-o", str(tmp_path), *SYMMETRY]) == 1
+    assert "out of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["--twist", "--rise", "-o"])
+def test_required_options(star: str, missing: str) -> None:
+    given = {"--twist": "1", "--rise": "14", "-o": "out"}
+    del given[missing]
+    with pytest.raises(SystemExit) as end:
+        cli.main(["refine", star, *(x for pair in given.items() for x in pair)])
+    assert end.value.code == 2
+
+
+def test_simulate_writes_data_that_refine_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = "--box 32 --pixel-size 4 --filaments 3 --segments 4 --snr 0.5"
+    command = ["simulate", "-o", str(tmp_path), *SYMMETRY, *sizes.split()]
+    assert cli.main(command) == 0
+    assert "12 segments of 3 filaments" in capsys.readouterr().out
+    assert cli.main(command) == 2, "data are not replaced unasked"
+    assert (tmp_path / "truth_map.mrc").exists()
+
+
+def test_demo_compares_with_the_truth_and_can_be_repeated(
+    fake: list[Parameters],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import helixnb.simulate as simulate
+
+    def small(out_dir: Path, **options: Any) -> simulate.SimulatedData:
+        few = Filaments(n_filaments=10, segments_per_filament=12)
+        small = {"filaments": few, "box_px": 40}
+        return simulate_segments(out_dir, **(options | small))
+
+    monkeypatch.setattr(simulate, "simulate_segments", small)
+    for _ in range(2):
+        assert cli.main(["demo", "-o", str(tmp_path)]) == 0
+        told = capsys.readouterr().out
+        assert f"truth       twist {cli.DEMO_TWIST_DEG:.3f} deg" in told
+    assert fake[0].twist_deg != cli.DEMO_TWIST_DEG, "the demo must not know the answer"
