@@ -39,6 +39,10 @@ BOOTSTRAP_POWER = 25.0
 """Likelihood exponent while structure grows: nearly hard assignments. With soft
 posteriors the cylindrical average is a saddle point that is never left."""
 
+SHORT_REACH = 10
+"""Subunits, at least, over which references are symmetric before twist and rise have
+settled; with fewer, structure does not grow out of the first density reliably."""
+
 RECONSTRUCTION_MARGIN = 1.4
 """Band of the reconstruction over that of the alignment."""
 
@@ -47,7 +51,7 @@ CHUNK_IMAGES = 96
 
 
 def align(
-    job: Job, state: State, align_k: int, bootstrapping: bool
+    job: Job, state: State, align_k: int, bootstrapping: bool, regrown: bool
 ) -> tuple[tuple[Accumulator, Accumulator], Poses, NDArray[np.float64], float]:
     """E-step and M-step over both halves.
 
@@ -61,6 +65,8 @@ def align(
         Band limit of the alignment, Fourier pixels.
     bootstrapping : bool
         Whether assignments are nearly hard.
+    regrown : bool
+        Whether references are re-grown over the whole box by the symmetry.
 
     Returns
     -------
@@ -88,6 +94,7 @@ def align(
         tilt_limit_deg=parameters.max_tilt_deg,
         fine_m_max=grid.m_max,
     )
+    reach = None if regrown else max(job.order() // 2, SHORT_REACH)
     settings = _settings(job, state, bootstrapping)
     weight = survey.ctf_power / state.noise_power
     fine = job.grid(align_k, survey.outer_radius_A, 2)
@@ -99,7 +106,7 @@ def align(
         if h == 0 or not np.array_equal(state.references[0], state.references[1]):
             with job.clock("fan"):
                 harmonics = reference_harmonics(
-                    state.references[h], fine, parameters.symmetry, job.pixel
+                    state.references[h], fine, parameters.symmetry, job.pixel, reach
                 )
                 fans = [
                     build_fan(

@@ -11,10 +11,10 @@ import argparse
 import dataclasses
 import logging
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import helixnb
 from helixnb.errors import InputError
 from helixnb.parameters import Parameters
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Refine helical assemblies from cryo-EM segments.",
     )
     parser.add_argument(
-        "--version", action="version", version=f"helixnb {helixnb.__version__}"
+        "--version", action="version", version=f"helixnb {version('helixnb')}"
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_refine(commands)
@@ -277,8 +277,9 @@ def _demo(args: argparse.Namespace) -> None:
         data_dir,
         twist_deg=DEMO_TWIST_DEG,
         rise_A=DEMO_RISE_A,
-        filaments=Filaments(n_filaments=16, segments_per_filament=20),
-        microscope=Microscope(snr=0.1),
+        box_px=80,
+        filaments=Filaments(segments_per_filament=20, inter_box_A=40.0),
+        microscope=Microscope(snr=0.3),
         seed=args.seed,
     )
     log.info("%s", data)

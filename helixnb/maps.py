@@ -87,6 +87,7 @@ def search_symmetry(
     job: Job,
     survey: Survey,
     sums: tuple[Accumulator, Accumulator],
+    estimate: HelicalSymmetry,
     reached: float,
 ) -> tuple[SymmetryScores | None, HelicalSymmetry]:
     """Score twist and rise on maps that the symmetry was not imposed on.
@@ -99,6 +100,8 @@ def search_symmetry(
         Tells the filament's radius.
     sums : tuple of Accumulator
         Of both halves, before symmetrisation.
+    estimate : HelicalSymmetry
+        Centre of the search.
     reached : float
         Resolution of the maps, Angstrom.
 
@@ -107,7 +110,7 @@ def search_symmetry(
     scores : SymmetryScores or None
         None while the symmetry is not searched.
     symmetry : HelicalSymmetry
-        The joint optimum, or the current symmetry.
+        The joint optimum; the current symmetry if that lies on the edge of the grid.
     """
     parameters = job.parameters
     if not parameters.search_symmetry or reached > parameters.search_start_A:
@@ -116,7 +119,7 @@ def search_symmetry(
         grid = job.grid(job.band(reached), survey.outer_radius_A, 2)
         mask = job.mask(survey, 1.0)
         window = axial_window(job.box, 0.8, 0.1 * job.box)
-        twist, rise = parameters.twist_deg, parameters.rise_A
+        twist, rise = estimate.twist_deg, estimate.rise_A
         twists = (
             twist - parameters.twist_extent_deg,
             twist + parameters.twist_extent_deg,
@@ -135,6 +138,8 @@ def search_symmetry(
                 )
             )
     best = found[2]
+    if best.on_edge:
+        return SymmetryScores(*found), parameters.symmetry
     symmetry = replace(
         parameters.symmetry, twist_deg=best.best_twist_deg, rise_A=best.best_rise_A
     )

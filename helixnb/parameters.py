@@ -94,6 +94,17 @@ class Parameters:
         cryosparc="Maximum symmetry order to apply during reconstruction",
         relion="--helical_nr_asu",
     )
+    real_space_symmetry_A: float = _field(
+        8.0,
+        unit="A",
+        low=0,
+        high=50,
+        group="Symmetry",
+        doc="Resolution from which alignment references are re-grown over the whole "
+        "box by the symmetry, once twist and rise have settled; 0 never.",
+        cryosparc="Resolution to begin real-space symmetrization",
+        relion="--helical_z_percentage",
+    )
     search_symmetry: bool = _field(
         True,
         unit="",
@@ -117,7 +128,7 @@ class Parameters:
         low=0.01,
         high=90,
         group="Symmetry search",
-        doc="Half width of the twist search about the current twist.",
+        doc="Half width of the twist search about the given estimate.",
         cryosparc="Minimum / maximum helical twist to search",
         relion="--helical_twist_min / max",
     )
@@ -127,7 +138,7 @@ class Parameters:
         low=0.01,
         high=50,
         group="Symmetry search",
-        doc="Half width of the rise search, per cent of the current rise.",
+        doc="Half width of the rise search, per cent of the given estimate.",
         cryosparc="Minimum / maximum helical rise to search",
         relion="--helical_rise_min / max",
     )
@@ -180,7 +191,7 @@ class Parameters:
         cryosparc="Number of images for initial density",
     )
     bootstrap_iterations: int = _field(
-        8,
+        6,
         unit="iterations",
         low=0,
         high=100,
@@ -278,7 +289,6 @@ class Parameters:
         group="Resolution",
         doc="Central part of the box inside the FSC mask.",
         cryosparc="Dynamic mask z-clip fraction",
-        relion="--helical_z_percentage",
     )
     max_iterations: int = _field(
         40,

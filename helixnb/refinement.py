@@ -93,9 +93,11 @@ def initial_state(
         iteration=0,
         seed=seed,
         parameters=parameters,
+        estimate=parameters.symmetry,
         symmetry=parameters.symmetry,
         symmetry_order=job.order(),
         bootstrapping=parameters.bootstrap_iterations > 0,
+        regrown=False,
         survey=survey,
         half_maps=raw,
         references=np.stack([whole, whole]),
@@ -141,7 +143,8 @@ def step(
     iteration = state.iteration + 1
     bootstrapping = iteration <= parameters.bootstrap_iterations
     align_k = _align_band(job, state, bootstrapping)
-    sums, poses, noise, cells = align(job, state, align_k, bootstrapping)
+    regrown = not bootstrapping and _may_regrow(job, state)
+    sums, poses, noise, cells = align(job, state, align_k, bootstrapping, regrown)
     with job.clock("reconstruct"):
         shared = join_low_resolution(
             sums, job.box * job.pixel / parameters.split_resolution_A
@@ -149,18 +152,26 @@ def step(
         raw = raw_half_maps(job, sums)
     rng = np.random.default_rng([state.seed, iteration])
     fsc = job.fsc(raw, state.survey, rng)
-    reached = resolution_A(fsc.frequency_per_A, fsc.corrected)
+    split = int(job.box * job.pixel / parameters.split_resolution_A)
+    reached = resolution_A(fsc.frequency_per_A, fsc.corrected, from_shell=split)
     with job.clock("references"):
         new_references = references(job, state.survey, shared, fsc, bootstrapping)
-    scores, symmetry = search_symmetry(job, state.survey, sums, reached)
+    edited = parameters.symmetry != state.symmetry
+    estimate = parameters.symmetry if edited else state.estimate
+    mature = 2 * iteration > parameters.bootstrap_iterations
+    scores, symmetry = search_symmetry(
+        job, state.survey, sums, estimate, reached if mature else np.inf
+    )
     stalled = 0 if reached < state.resolution_A * (1 - _GAIN) else state.stalled + 1
     return State(
         iteration=iteration,
         seed=state.seed,
         parameters=parameters,
+        estimate=estimate,
         symmetry=symmetry,
         symmetry_order=job.order(),
         bootstrapping=bootstrapping,
+        regrown=regrown,
         survey=state.survey,
         half_maps=raw,
         references=new_references,
@@ -195,6 +206,28 @@ def _align_band(job: Job, state: State, bootstrapping: bool) -> int:
         wanted = state.next_align_resolution_A
     limit = job.parameters.max_align_resolution_A
     return job.band(wanted if limit is None else max(wanted, limit))
+
+
+def _may_regrow(job: Job, state: State) -> bool:
+    """Whether references may be re-grown by the symmetry over the whole box.
+
+    Re-growing locks the symmetry in, so it waits until an iteration without it has
+    left twist and rise where they were, to within what moves density at the box ends
+    by a quarter of the resolution.
+    """
+    parameters = job.parameters
+    start = parameters.real_space_symmetry_A
+    if start == 0 or state.resolution_A > start:
+        return False
+    if state.regrown:
+        return True
+    if not parameters.search_symmetry:
+        return True
+    used, found = state.parameters, state.symmetry
+    copies = job.box * job.pixel / 2 / found.rise_A
+    turn = np.deg2rad(found.twist_deg - used.twist_deg) * state.survey.outer_radius_A
+    moved = copies * max(abs(turn), abs(found.rise_A - used.rise_A))
+    return bool(moved < state.resolution_A / 4)
 
 
 def _next_resolution(job: Job, align_k: int, reached: float) -> float:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
+from bokeh.core.validation import silence
+from bokeh.core.validation.warnings import FIXED_SIZING_MODE
 from bokeh.embed import components
 from bokeh.resources import Resources
 
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 _SCRIPTS: list[Any] = [
     "bokeh"
 ]  # what plots need; widgets and tables would double the file
+
+# HoloViews sizes square plots in a way that Bokeh warns of and draws correctly.
+silence(FIXED_SIZING_MODE)
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -119,14 +124,15 @@ def report_html(session: Session) -> str:
     script, divs = components(
         {name: renderer.get_plot(figure).state for name, figure in figures.items()}
     )
-    resources = Resources(mode="inline", components=_SCRIPTS)
+    # The scripts only: Panel, once imported, adds references to files of a server.
+    scripts = Resources(mode="inline", components=_SCRIPTS).js_raw
     return _PAGE.substitute(
         title=f"Helical refinement, iteration {state.iteration}",
         source=_escaped(str(session.particles.source)),
         facts=_facts(session, state),
         flags=_flags(state),
         sections=_sections(session, divs),
-        resources=resources.render(),
+        resources="\n".join(f"<script>{text}</script>" for text in scripts),
         script=script,
         ink=style.INK,
         quiet=style.QUIET,

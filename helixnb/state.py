@@ -67,12 +67,16 @@ class State:
         From which all random numbers follow.
     parameters : Parameters
         As used in this iteration.
+    estimate : HelicalSymmetry
+        The user's estimate, about which twist and rise are searched.
     symmetry : HelicalSymmetry
         To use next: as given, or as found by the search.
     symmetry_order : int
         Copies used in the reconstruction.
     bootstrapping : bool
         Whether this iteration still grew structure from a shared reference.
+    regrown : bool
+        Whether its references were re-grown over the box by the symmetry.
     survey : Survey
     half_maps : ndarray of float32, shape (2, box, box, box)
         Raw half-maps: symmetrised in the reconstruction, unfiltered, unmasked.
@@ -105,9 +109,11 @@ class State:
     iteration: int
     seed: int
     parameters: Parameters
+    estimate: HelicalSymmetry
     symmetry: HelicalSymmetry
     symmetry_order: int
     bootstrapping: bool
+    regrown: bool
     survey: Survey
     half_maps: NDArray[np.float32]
     references: NDArray[np.float32]

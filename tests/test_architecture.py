@@ -17,9 +17,12 @@ LAYERS = (
     ("errors", "symmetry", "parameters", "particles", "io"),
     ("backend",),
     ("core",),
-    ("refinement", "simulate"),
+    ("progress", "state", "survey"),
+    ("job",),
+    ("alignment", "maps", "flags"),
+    ("refinement", "results", "simulate"),
     ("session",),
-    ("dashboards",),
+    ("dashboards", "report"),
     ("cli",),
     ("__main__", ""),  # "" is the package itself, which loads names on demand
 )

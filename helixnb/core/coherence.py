@@ -145,7 +145,7 @@ def filament_messages(
     joint = forward * backward[::-1]
     # Evidence of the whole filament for each polarity, less the segment's own.
     own = np.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission
-    prior = np.log(np.maximum(polarity_prior, _TINY))
+    prior = _log_or_never(polarity_prior)
     whole = (left + log_emission + log_scale[track]).sum(0) + prior
     weight = np.exp(whole - whole.max() - (own - own.max(1, keepdims=True)))
     messages = np.empty_like(evidence)
@@ -167,7 +167,7 @@ def _pass(
     states = emission[0, 0].size
     prediction = np.ones_like(emission)
     log_evidence = np.zeros((n, 2))
-    gaps = np.abs(np.diff(position))
+    gaps = np.abs(np.diff(position[known]))
     typical = np.median(gaps[gaps > 0]) if np.any(gaps > 0) else 1.0
     drift = np.deg2rad(model.drift_deg)
     for i in range(n):
@@ -186,6 +186,12 @@ def _pass(
         slip = np.float32(model.slip_probability)
         prediction[i + 1] = (1 - slip) * moved + slip
     return prediction, log_evidence
+
+
+def _log_or_never(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm, minus infinity at 0: what is excluded no evidence brings back."""
+    with np.errstate(divide="ignore"):
+        return np.log(probability)
 
 
 def independent_messages(
@@ -207,7 +213,8 @@ def independent_messages(
     -------
     ndarray of float32, shape (n, 2, n_axial, n_azimuth)
     """
-    weight = polarity_prior * np.exp(log_scale - log_scale.max(1, keepdims=True))
+    weight = log_scale + _log_or_never(polarity_prior)
+    weight = np.exp(weight - weight.max(1, keepdims=True))
     return np.broadcast_to(
         weight[..., None, None].astype(np.float32), (*weight.shape, *table_shape)
     ).copy()

@@ -125,9 +125,9 @@ def expectation(
             chunk, cells, fan.level, noise_power, spacing_per_A, backend
         )
         prior = log_prior(chunk, cells, fan.level, settings.spread)
-        tables = score_cells(
-            cells, frames, fan, prior, settings.likelihood_power, backend
-        )
+        # Coarse levels prune by the true posterior, however hard the last one is.
+        power = settings.likelihood_power if fan is fans[-1] else 1.0
+        tables = score_cells(cells, frames, fan, prior, power, backend)
         scored += len(cells)
         state = cells.image * N_POLARITIES + cells.polarity
         peak = _to_likelihood(tables, state, len(chunk))
@@ -183,7 +183,8 @@ def _final_posterior(
     weights *= messages.reshape(-1, *tables.shape[1:])[state]
     weights /= total[cells_kept.image, None, None].astype(np.float32)
     # Messages carry the scale of the tables; the prior itself does not.
-    prior_mass = np.log(messages.sum((2, 3), dtype=np.float64) + 1e-300) - peak
+    with np.errstate(divide="ignore"):
+        prior_mass = np.log(messages.sum((2, 3), dtype=np.float64)) - peak
     return Posterior(
         level=fan.level,
         cells=cells_kept,
@@ -241,5 +242,6 @@ def _heaviest(
     before = np.cumsum(sorted_mass) - sorted_mass
     first = np.searchsorted(sorted_image, np.arange(n_images))
     before = before - before[first][sorted_image]
-    keep = before <= (1 - pruned_mass) * total[sorted_image]
+    # Rounding must not drop anything from a search that is to be exhaustive.
+    keep = (before <= (1 - pruned_mass) * total[sorted_image]) | (pruned_mass == 0)
     return order[keep]

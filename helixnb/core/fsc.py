@@ -121,8 +121,8 @@ def half_map_fsc(
     corrected = masked.copy()
     # Two shells of grace, as in RELION: the mask mixes kept and random phases there.
     beyond = slice(start + 2, None)
-    bias = np.clip(randomised[beyond], None, 0.999)
-    corrected[beyond] = (masked[beyond] - bias) / (1 - bias)
+    bias = randomised[beyond]
+    corrected[beyond] = (masked[beyond] - bias) / np.maximum(1 - bias, 1e-3)
     return HalfMapFSC(
         frequency_per_A=np.arange(box // 2 + 1) / (box * pixel_size_A),
         unmasked=unmasked,
@@ -164,6 +164,7 @@ def resolution_A(
     frequency_per_A: NDArray[np.float64],
     curve: NDArray[np.float64],
     threshold: float = 0.143,
+    from_shell: int = 1,
 ) -> float:
     """Resolution at the first crossing of a threshold, interpolated between shells.
 
@@ -173,15 +174,20 @@ def resolution_A(
     curve : ndarray of float64
     threshold : float
         0.143 (Rosenthal and Henderson 2003, doi:10.1016/j.jmb.2003.07.013) or 0.5.
+    from_shell : int
+        First shell that counts: below the split the halves are not independent.
 
     Returns
     -------
     float
         Angstrom; the last shell's resolution if the curve never crosses.
     """
-    shell = first_below(curve, threshold)
+    start = max(from_shell, 1)
+    shell = start - 1 + first_below(curve[start - 1 :], threshold)
     if shell >= len(curve):
         return float(1 / frequency_per_A[-1])
+    if shell == start:
+        return float(1 / frequency_per_A[start])
     above, below = curve[shell - 1], curve[shell]
     fraction = (above - threshold) / max(above - below, 1e-12)
     low, high = frequency_per_A[shell - 1], frequency_per_A[shell]

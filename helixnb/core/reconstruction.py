@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from helixnb.core.maximization import Accumulator
 
-_FLOOR = 1e-3
+_FLOOR = 0.1
+"""Least weight over its shell's mean: truncated harmonics ring to near zero, and
+dividing by that would drown the map."""
 
 
 def solve(
@@ -78,7 +80,7 @@ def _floor(accumulator: Accumulator) -> NDArray[np.float64]:
     grid = accumulator.grid
     mean = shell_mean_weight(accumulator)
     shell = np.minimum(np.rint(grid.radius).astype(int), grid.k_max)
-    return _FLOOR * np.maximum(mean[shell], _FLOOR * mean.mean())
+    return _FLOOR * np.maximum(mean[shell], 1e-3 * mean.mean())
 
 
 def shell_noise(accumulator: Accumulator) -> NDArray[np.float64]:

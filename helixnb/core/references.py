@@ -30,11 +30,12 @@ def regrow(
     symmetry: HelicalSymmetry,
     orders: NDArray[np.int64],
     pixel_size_A: float,
+    reach: int | None = None,
 ) -> NDArray[np.complex64]:
     """Rebuild a map along the box from helical copies of its central part.
 
-    Equal to averaging, at every voxel, the values of all its symmetry mates weighted
-    by the central window at the mate's height.
+    Equal to averaging, at every voxel, the values of its symmetry mates weighted by
+    the central window at the mate's height.
 
     Parameters
     ----------
@@ -44,6 +45,9 @@ def regrow(
     orders : ndarray of int64, shape (n_orders,)
         Azimuthal order n of the last axis.
     pixel_size_A : float
+    reach : int or None
+        Use mates at most this many subunits away, from a central part just large
+        enough; None uses all. A short reach tolerates error in the symmetry.
 
     Returns
     -------
@@ -52,12 +56,15 @@ def regrow(
     box = len(planes)
     rise_px = symmetry.rise_A / pixel_size_A
     height = np.arange(box) - box // 2
-    reach = int(np.floor((1 + CENTRAL_FRACTION) / 2 * box / rise_px))
+    most = int(np.ceil((1 + CENTRAL_FRACTION) / 2 * box / rise_px))
+    reach = most if reach is None else min(reach, most)
+    fraction = max(CENTRAL_FRACTION, 1 - 2 * reach * rise_px / box)
     copies = np.arange(-reach, reach + 1)
-    coverage = _central_window(height[:, None] - copies * rise_px, box).sum(1)
+    coverage = _central_window(height[:, None] - copies * rise_px, box, fraction).sum(1)
     length = 2 * box
     padded = centre_to_corner(
-        planes * _central_window(height, box)[:, None, None].astype(np.float32),
+        planes
+        * _central_window(height, box, fraction)[:, None, None].astype(np.float32),
         length,
     )
     spectrum = sfft.fft(padded, axis=0, workers=-1)
@@ -68,10 +75,12 @@ def regrow(
     return grown / np.maximum(coverage, 1e-3)[:, None, None].astype(np.float32)
 
 
-def _central_window(height: NDArray[np.floating], box: int) -> NDArray[np.float64]:
+def _central_window(
+    height: NDArray[np.floating], box: int, fraction: float
+) -> NDArray[np.float64]:
     """Soft window over the central part of the axis, for any real height."""
     edge = _EDGE_FRACTION * box * 2
-    inner = CENTRAL_FRACTION * box / 2 - edge / 2
+    inner = fraction * box / 2 - edge / 2
     return soft_step(np.abs(height) - max(inner, 0.0), edge)
 
 
@@ -103,6 +112,7 @@ def reference_harmonics(
     grid: CylinderGrid,
     symmetry: HelicalSymmetry,
     pixel_size_A: float,
+    reach: int | None = None,
 ) -> NDArray[np.complex64]:
     """Harmonics of a masked map after re-growing it along the axis.
 
@@ -114,6 +124,8 @@ def reference_harmonics(
         At oversampling 2.
     symmetry : HelicalSymmetry
     pixel_size_A : float
+    reach : int or None
+        As in `regrow`.
 
     Returns
     -------
@@ -121,6 +133,6 @@ def reference_harmonics(
     """
     planes = grid.planes_from_volume(volume)
     orders = grid.orders[grid.m_max :]
-    planes = regrow(planes, symmetry, orders, pixel_size_A)
+    planes = regrow(planes, symmetry, orders, pixel_size_A, reach)
     planes *= end_window(len(volume))[:, None, None]
     return grid.harmonics_from_planes(planes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -22,8 +21,6 @@ from helixnb.dashboards.live import as_view
 if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
 
-SIDE_WIDTH = 270
-
 
 class Dashboard(pn.viewable.Viewer):
     """All views of one session.
@@ -31,6 +28,7 @@ class Dashboard(pn.viewable.Viewer):
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Attributes
     ----------
@@ -58,6 +56,7 @@ def dashboard(session: Any) -> Dashboard:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -69,11 +68,12 @@ def dashboard(session: Any) -> Dashboard:
 
 
 def page(follow: SessionView) -> pn.viewable.Viewable:
-    """Layout of the dashboard: actions above, parameters left, results right.
+    """Layout of the dashboard: actions, parameters, results, from top to bottom.
 
     Parameters
     ----------
     follow : SessionView
+        What is shown.
 
     Returns
     -------
@@ -92,7 +92,8 @@ def page(follow: SessionView) -> pn.viewable.Viewable:
     follow.param.watch(lambda change: show(change.new), "has_results")
     return pn.Column(
         head,
-        pn.Row(controls.parameters(follow), results, sizing_mode="stretch_width"),
+        controls.parameters(follow),
+        results,
         sizing_mode="stretch_width",
         styles={"background": "white"},
     )
@@ -101,31 +102,23 @@ def page(follow: SessionView) -> pn.viewable.Viewable:
 def _results(follow: SessionView) -> list[pn.viewable.Viewable]:
     """All views of results, most looked at first."""
     return [
-        _side_by_side(follow, fsc.view, score_map.view),
+        pn.FlexBox(
+            fsc.view(follow), score_map.view(follow), sizing_mode="stretch_width"
+        ),
         slices.view(follow),
         convergence.view(follow),
         orientations.view(follow),
     ]
 
 
-def _side_by_side(
-    follow: SessionView, *views: Callable[[SessionView], pn.viewable.Viewable]
-) -> pn.FlexBox:
-    """Views next to each other, below each other where the page is narrow."""
-    made = [view(follow) for view in views]
-    for pane in made:
-        pane.styles = {**pane.styles, "flex": "1 1 300px"}
-    return pn.FlexBox(*made, sizing_mode="stretch_width")
-
-
 def _welcome(follow: SessionView) -> pn.pane.HTML:
-    """What is loaded and what to press, before there is anything to plot."""
+    """Say what is loaded and what to press, before there is anything to plot."""
     loaded = html.escape(describe(follow.session))
     return pn.pane.HTML(
         f"<h3 style='margin-top: 0'>Ready to refine</h3><p>{loaded}</p>"
         "<p>Press <b>Step</b> to compute one iteration, or <b>Run</b> to iterate "
         "until converged. The first builds an initial density from the images. "
-        "Parameters, on the left, can be changed at any time: each iteration reads "
+        "Parameters can be changed at any time: each iteration reads "
         "them once, when it starts.</p>",
         sizing_mode="stretch_width",
         styles={
@@ -141,11 +134,12 @@ def _welcome(follow: SessionView) -> pn.pane.HTML:
 
 
 def describe(session: Any) -> str:
-    """What a session has loaded, in one sentence.
+    """Say what a session has loaded, in one sentence.
 
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -154,7 +148,7 @@ def describe(session: Any) -> str:
     particles, next_parameters = session.particles, session.parameters
     return (
         f"{len(particles):,} segments of {particles.n_filaments:,} filaments, "
-        f"{particles.box_px} × {particles.box_px} pixels of "
+        f"{particles.box_px} by {particles.box_px} pixels of "
         f"{particles.pixel_size_A:g} Å. Estimated symmetry: "
         f"twist {next_parameters.twist_deg:g}°, rise {next_parameters.rise_A:g} Å, "
         f"{next_parameters.point_group}."

@@ -7,7 +7,6 @@ units and ranges are those of the constructor and of the command line.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from helixnb.dashboards.live import as_view
 from helixnb.dashboards.parameter_widgets import ParameterWidgets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from helixnb.dashboards.live import SessionView
 
 
@@ -29,6 +30,7 @@ def buttons(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -48,7 +50,7 @@ def buttons(session: Any | SessionView) -> pn.viewable.Viewable:
         ("Back", "default", lambda: target.back(1), no_way_back),
     ]
     return pn.Row(
-        *(_button(follow, *action) for action in actions), margin=0, align="center"
+        *(_button(follow, *action) for action in actions), margin=0, align="start"
     )
 
 
@@ -95,6 +97,7 @@ def status(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -102,27 +105,28 @@ def status(session: Any | SessionView) -> pn.viewable.Viewable:
     """
     follow = as_view(session)
     target, event = follow.session, follow.param.event
-    headline = pn.pane.HTML(
-        pn.bind(lambda _: headline_html(target), event),
-        stylesheets=[style.HEADLINE_CSS],
-        margin=(5, 10, 0, 10),
-        sizing_mode="stretch_width",
-    )
-    progress = pn.pane.HTML(
-        pn.bind(lambda _: progress_html(target), event),
-        margin=(4, 10),
-        sizing_mode="stretch_width",
-    )
-    messages = pn.pane.HTML(
-        pn.bind(
-            lambda *_: messages_html(target, follow.problem),
-            event,
-            follow.param.problem,
+
+    def text(make: Callable[[], str], *also: Any, **layout: Any) -> pn.pane.HTML:
+        def drawn(*_: Any) -> Any:
+            return make()
+
+        bound = pn.bind(drawn, event, *also)
+        return pn.pane.HTML(bound, sizing_mode="stretch_width", **layout)
+
+    return pn.Column(
+        text(
+            lambda: headline_html(target),
+            stylesheets=[style.HEADLINE_CSS],
+            margin=(5, 10, 0, 10),
         ),
-        margin=(2, 10),
+        text(lambda: progress_html(target), margin=(4, 10)),
+        text(
+            lambda: messages_html(target, follow.problem),
+            follow.param.problem,
+            margin=(2, 10),
+        ),
         sizing_mode="stretch_width",
     )
-    return pn.Column(headline, progress, messages, sizing_mode="stretch_width")
 
 
 def headline_html(session: Any) -> str:
@@ -131,6 +135,7 @@ def headline_html(session: Any) -> str:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -153,11 +158,12 @@ def headline_html(session: Any) -> str:
 
 
 def progress_html(session: Any) -> str:
-    """What is being computed now, under a bar.
+    """Say what is being computed now, under a bar.
 
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -186,6 +192,7 @@ def messages_html(session: Any, problem: str = "") -> str:
     Parameters
     ----------
     session : Session
+        What is shown.
     problem : str
         Message of an action that failed.
 
@@ -235,12 +242,13 @@ def parameters(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
     """
-    return ParameterWidgets(as_view(session)).groups
+    return ParameterWidgets(as_view(session)).layout
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -249,6 +257,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------

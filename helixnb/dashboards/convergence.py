@@ -11,7 +11,7 @@ import holoviews as hv
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.live import as_view, live_plot, plot_pane
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,6 +134,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -143,10 +144,6 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     def pane(quantity: str) -> pn.pane.HoloViews:
         plotted = live_plot(follow, lambda s: plot(s.history, quantity))
-        return pn.pane.HoloViews(
-            plotted,
-            sizing_mode="stretch_width",
-            styles={"flex": "1 1 210px"},
-        )
+        return plot_pane(plotted, "1 1 210px")
 
     return pn.FlexBox(*map(pane, PANELS), sizing_mode="stretch_width")

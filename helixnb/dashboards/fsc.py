@@ -5,18 +5,19 @@ The abscissa is linear in spatial frequency and ticked in Angstrom, as in print.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
-import panel as pn
 
 from helixnb import results
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.live import as_view, live_plot, plot_pane
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import panel as pn
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -52,6 +53,7 @@ def plot(
     earlier : sequence of xarray.DataArray
         Corrected curves of the iterations before, drawn faint.
     title : str
+        Above the plot.
 
     Returns
     -------
@@ -155,6 +157,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -171,6 +174,4 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
         title = f"FSC of iteration {now.iteration}: {now.resolution_A:.2f} Å"
         return plot(target.fsc, earlier=earlier, title=title)
 
-    return pn.pane.HoloViews(
-        live_plot(as_view(session), draw), sizing_mode="stretch_width"
-    )
+    return plot_pane(live_plot(as_view(session), draw))

@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import panel as pn
 import param
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger("helixnb")
 
@@ -69,19 +71,23 @@ class SessionView(param.Parameterized):
         """
         already_pending, self._pending = self._pending, True
         if self._document is None:
-            self._draw()
+            while self._pending and self._drawing.acquire(blocking=False):
+                try:
+                    self._draw()
+                finally:
+                    self._drawing.release()
         elif not already_pending:
             self._document.add_next_tick_callback(self._draw)
 
     def _draw(self) -> None:
-        while self._pending and self._drawing.acquire(blocking=False):
-            try:
-                self._pending = False
+        """Draw all that is new by now."""
+        self._pending = False
+        try:
+            # Frozen, or Bokeh walks the whole page once for every change in it.
+            with pn.io.hold(self._document, freeze=True):
                 self.param.update(self._news())
-            except Exception as error:
-                self.report(error)
-            finally:
-                self._drawing.release()
+        except Exception as error:
+            self.report(error)
 
     def _news(self) -> dict[str, Any]:
         """Values of the parameters, in one batch, so that each view draws once."""
@@ -101,6 +107,7 @@ class SessionView(param.Parameterized):
         Parameters
         ----------
         error : Exception
+            What went wrong.
         """
         log.error("In the dashboard: %s", error, exc_info=error)
         self.problem = str(error) or type(error).__name__
@@ -111,6 +118,7 @@ class SessionView(param.Parameterized):
         Parameters
         ----------
         action : callable
+            Called without arguments.
 
         Returns
         -------
@@ -136,6 +144,7 @@ def as_view(session: Any) -> SessionView:
     Parameters
     ----------
     session : Session or SessionView
+        What is shown.
 
     Returns
     -------
@@ -152,6 +161,7 @@ def live_plot(
     Parameters
     ----------
     view : SessionView
+        What is shown.
     draw : callable
         Called with the session and `inputs`; returns a HoloViews element or overlay,
         always of the same structure.
@@ -177,6 +187,26 @@ def live_plot(
     return hv.DynamicMap(pn.bind(frame, view.param.results, **inputs))
 
 
+def plot_pane(plot: hv.DynamicMap, flex: str = "1 1 300px") -> pn.pane.HoloViews:
+    """Pane that fills its place and keeps its axes to itself.
+
+    Parameters
+    ----------
+    plot : holoviews.DynamicMap
+        What it shows.
+    flex : str
+        CSS: how it shares a row with its neighbours, and its least width.
+
+    Returns
+    -------
+    panel.pane.HoloViews
+    """
+    # Linked, plots that happen to share a dimension's name would share its range.
+    return pn.pane.HoloViews(
+        plot, linked_axes=False, sizing_mode="stretch_width", styles={"flex": flex}
+    )
+
+
 def _served_document() -> Any:
     """Bokeh document of the page being built by a server; None in a notebook."""
     document = pn.state.curdoc
@@ -185,7 +215,7 @@ def _served_document() -> Any:
 
 
 def _weak_callback(view: SessionView) -> Callable[..., None]:
-    """Callback that does not keep a closed dashboard alive."""
+    """Make a callback that does not keep a closed dashboard alive."""
     reference = weakref.ref(view)
 
     def callback(*_: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.live import as_view, live_plot, plot_pane
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,6 +84,7 @@ def histogram(orientations: xr.Dataset, name: str) -> hv.Histogram:
     Parameters
     ----------
     orientations : xarray.Dataset
+        Over ``particle``.
     name : str
         ``"psi_deviation"``, ``"transverse_shift"`` or ``"axial_shift"``.
 
@@ -125,6 +126,7 @@ def draw(session: Any) -> hv.Image:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -135,22 +137,18 @@ def draw(session: Any) -> hv.Image:
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
-    """Viewing directions and residuals that follow a session.
+    """Show viewing directions and residuals, and follow a session.
 
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
     """
     follow = as_view(session)
-
-    def pane(plotted: hv.DynamicMap, flex: str) -> pn.pane.HoloViews:
-        return pn.pane.HoloViews(
-            plotted, sizing_mode="stretch_width", styles={"flex": flex}
-        )
 
     def residual(name: str) -> hv.DynamicMap:
         return live_plot(follow, lambda s: histogram(s.orientations, name)).opts(
@@ -159,7 +157,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     directions = live_plot(follow, draw).opts(framewise=True)
     return pn.FlexBox(
-        pane(directions, "1 1 100%"),
-        *(pane(residual(name), "1 1 180px") for name in RESIDUALS),
+        plot_pane(directions, "1 1 100%"),
+        *(plot_pane(residual(name), "1 1 180px") for name in RESIDUALS),
         sizing_mode="stretch_width",
     )

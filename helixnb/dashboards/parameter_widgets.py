@@ -6,7 +6,9 @@ An edited value is marked until an iteration has used it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -15,12 +17,16 @@ from helixnb.dashboards import style
 from helixnb.parameters import Parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from helixnb.dashboards.live import SessionView
 
 UNIT_SUFFIXES = ("_deg", "_A", "_percent")
 SYMBOLS = {"deg": "°", "A": "Å"}
-OPEN_GROUPS = ("Symmetry",)
-WIDGET_WIDTH = 225
+OPEN_GROUP = "Symmetry"
+WIDGET_PX = 140
+GROUP_PX = 155
+ECHO_SECONDS = 5.0
 
 
 def label_of(name: str, unit: str) -> str:
@@ -29,6 +35,7 @@ def label_of(name: str, unit: str) -> str:
     Parameters
     ----------
     name, unit : str
+        As in `Parameters`.
 
     Returns
     -------
@@ -90,8 +97,8 @@ def make_widget(field: dataclasses.Field[Any], value: Any) -> pn.widgets.Widget:
     common: dict[str, Any] = {
         "label": label_of(field.name, meta["unit"]),
         "value": value,
-        "width": WIDGET_WIDTH,
-        "margin": (3, 8),
+        "margin": (2, 6),
+        "sizing_mode": "stretch_width",
     }
     if "bool" in kind:
         return pn.widgets.Checkbox(**common)
@@ -112,56 +119,90 @@ def _step(field: dataclasses.Field[Any]) -> float:
     return 0.05 if field.metadata["high"] <= 1 else 0.5
 
 
+def _in_a_row(least_px: int) -> dict[str, Any]:
+    """Layout of something that shares a row and wraps when the page is narrow."""
+    return {
+        "sizing_mode": "stretch_width",
+        "min_width": least_px,
+        "styles": {"flex": f"1 1 {least_px}px"},
+    }
+
+
 def _card(title: str, widgets: list[pn.widgets.Widget]) -> pn.Card:
-    """Group of parameters that can be folded away."""
+    """Group of parameters, folded away until wanted."""
+    row = _in_a_row(GROUP_PX)
+    row["styles"] |= {"border": f"1px solid {style.GRID}", "box-shadow": "none"}
     return pn.Card(
         *widgets,
-        title=title,
-        collapsed=title not in OPEN_GROUPS,
-        width=WIDGET_WIDTH + 25,
-        margin=(0, 5, 4, 5),
+        header=pn.pane.HTML(title, styles={"font-size": "13px", "font-weight": "600"}),
+        collapsed=True,
+        margin=3,
         header_background=style.PANEL,
         header_color=style.INK,
-        styles={"border": f"1px solid {style.GRID}", "box-shadow": "none"},
+        **row,
     )
 
 
 class ParameterWidgets:
-    """All parameter widgets, in groups that fold.
+    """All parameter widgets: the first group in a row, the others folded below it.
 
     Parameters
     ----------
     follow : SessionView
+        What is shown.
+
+    Attributes
+    ----------
+    widgets : dict of str to panel.widgets.Widget
+        By name of the parameter.
+    layout : panel.Column
     """
 
     def __init__(self, follow: SessionView) -> None:
         self._follow = follow
         self._session = follow.session
         self._refreshing_thread = 0
+        self._shown: dict[str, dict[Any, float]] = {}
         self.widgets: dict[str, pn.widgets.Widget] = {}
         groups: dict[str, list[pn.widgets.Widget]] = {}
         for field in dataclasses.fields(Parameters):
-            value = getattr(self._session.parameters, field.name)
-            widget = make_widget(field, value)
+            widget = make_widget(field, getattr(self._session.parameters, field.name))
             widget.param.watch(self._setter(field.name), "value")
             self.widgets[field.name] = widget
             groups.setdefault(field.metadata["group"], []).append(widget)
-        self.groups = pn.Column(*(_card(*group) for group in groups.items()))
+        first = groups.pop(OPEN_GROUP)
+        for widget in first:
+            widget.param.update(**_in_a_row(WIDGET_PX))
+        self.layout = pn.Column(
+            pn.FlexBox(*first, sizing_mode="stretch_width"),
+            pn.FlexBox(
+                *(_card(*group) for group in groups.items()),
+                sizing_mode="stretch_width",
+                align_items="flex-start",
+            ),
+            sizing_mode="stretch_width",
+        )
         follow.param.watch(lambda _: self.refresh(), "event")
         self.refresh()
 
-    def _setter(self, name: str) -> Any:
-        """Callback that gives a widget's value to the session."""
+    def _setter(self, name: str) -> Callable[[Any], None]:
+        """Make the callback that gives a widget's value to the session."""
 
         def on_value(change: Any) -> None:
             if threading.get_ident() == self._refreshing_thread:
                 return
-            self._follow.attempt(
-                lambda: setattr(self._session.parameters, name, change.new)
-            )
+            if not self._is_echo(name, change.new):
+                self._follow.attempt(
+                    lambda: setattr(self._session.parameters, name, change.new)
+                )
             self._follow.changed()
 
         return on_value
+
+    def _is_echo(self, name: str, value: Any) -> bool:
+        """Whether a page repeats, late, what an iteration put there before."""
+        shown = self._shown.get(name, {}).get(value, -math.inf)
+        return time.monotonic() - shown < ECHO_SECONDS
 
     def refresh(self) -> None:
         """Show the session's values and mark those edited."""
@@ -172,6 +213,7 @@ class ParameterWidgets:
             for name, widget in self.widgets.items():
                 value = getattr(self._session.parameters, name)
                 if widget.value != value:
+                    self._shown.setdefault(name, {})[value] = time.monotonic()
                     widget.value = value
                 sheets = [style.EDITED_CSS] if name in marked else []
                 if widget.stylesheets != sheets:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
-import panel as pn
 import xarray as xr
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.live import as_view, live_plot, plot_pane
 
 if TYPE_CHECKING:
+    import panel as pn
+
     from helixnb.dashboards.live import SessionView
 
 AXES = [
@@ -46,6 +47,7 @@ def plot(
     next_symmetry : tuple of float
         Twist and rise of the next iteration, ringed.
     title : str
+        Above the plot.
 
     Returns
     -------
@@ -58,6 +60,7 @@ def plot(
     image = hv.Image((twist, rise, values), AXES, ["score"]).opts(
         cmap=style.SCORE_MAP,
         clim=(float(values.min()), float(values.max())),
+        alpha=float(values.any()),  # a map of zeros stands for none
         colorbar=True,
         clabel="",
         tools=["hover"],
@@ -123,6 +126,7 @@ def draw(session: Any, next_symmetry: tuple[float, float]) -> hv.Overlay:
     Parameters
     ----------
     session : Session
+        What is shown.
     next_symmetry : tuple of float
         Twist and rise of the next iteration.
 
@@ -147,6 +151,7 @@ def why_not_searched(session: Any) -> str:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -177,6 +182,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -193,4 +199,4 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     tap = hv.streams.Tap(source=scores)
     tap.add_subscriber(choose)
-    return pn.pane.HoloViews(scores, sizing_mode="stretch_width")
+    return plot_pane(scores)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 512
 """Larger slices are averaged down: a screen shows no more."""
 
-FRAME_PX = 200
+FRAME_PX = 210
 CONTRAST_QUANTILE = 0.999
 MAPS = {"Filtered map": None, "Half A": "A", "Half B": "B"}
 PLANES = {"z": ("x", "y"), "y": ("x", "z"), "x": ("y", "z")}
@@ -113,6 +113,7 @@ def contrast_limit(volume: xr.DataArray) -> float:
     Parameters
     ----------
     volume : xarray.DataArray
+        Any map.
 
     Returns
     -------
@@ -128,6 +129,7 @@ def chosen_map(session: Any, name: str) -> xr.DataArray:
     Parameters
     ----------
     session : Session
+        What is shown.
     name : str
         Key of `MAPS`.
 
@@ -136,7 +138,9 @@ def chosen_map(session: Any, name: str) -> xr.DataArray:
     xarray.DataArray
     """
     half = MAPS[name]
-    return session.map if half is None else session.half_maps.sel(half=half)
+    chosen: xr.DataArray
+    chosen = session.map if half is None else session.half_maps.sel(half=half)
+    return chosen
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -145,6 +149,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     Parameters
     ----------
     session : Session
+        What is shown.
 
     Returns
     -------
@@ -182,4 +187,4 @@ def _slice_with_slider(
         return plot(volume, across=axis, position_A=position_A)
 
     plotted = live_plot(follow, draw, position_A=slider, name=choice)
-    return pn.Column(pn.pane.HoloViews(plotted), slider)
+    return pn.Column(pn.pane.HoloViews(plotted, linked_axes=False), slider)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import helixnb
 from helixnb.errors import InputError
 from helixnb.io.checkpoint import read_checkpoint, write_checkpoint
 from helixnb.particles import ParticleSet
@@ -66,7 +66,7 @@ class SavedSession:
 def versions() -> dict[str, str]:
     """Versions of the programs at work."""
     return {
-        "helixnb": helixnb.__version__,
+        "helixnb": version("helixnb"),
         "numpy": np.__version__,
         "python": platform.python_version(),
     }

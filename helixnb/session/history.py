@@ -26,7 +26,9 @@ _SCORES = ("half_A", "half_B", "joint")
 def history_row(
     state: State,
     pixel_size_A: float,
-    earlier_seconds: Mapping[str, float] | None = None,
+    *,
+    seconds: float,
+    stages: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """One iteration as a flat row of plain Python values.
 
@@ -36,18 +38,18 @@ def history_row(
         The iteration.
     pixel_size_A : float
         Pixel size.
-    earlier_seconds : mapping of str to float, optional
-        Wall time by stage that was spent before this iteration and for it: the
-        initial density of the first.
+    seconds : float
+        Wall time.
+    stages : mapping of str to float, optional
+        Time by stage, by default the state's own. Stages may run side by side, so
+        their sum may exceed the wall time.
 
     Returns
     -------
     dict
         Columns of `history`.
     """
-    seconds: dict[str, float] = dict(state.seconds)
-    for stage, spent in (earlier_seconds or {}).items():
-        seconds[stage] = seconds.get(stage, 0.0) + spent
+    stages = state.seconds if stages is None else stages
     used = state.parameters
     curves = state.fsc
     row: dict[str, Any] = {
@@ -73,8 +75,8 @@ def history_row(
         "stalled": state.stalled,
         "converged": state.converged,
         "flags": "; ".join(state.flags),
-        "seconds": sum(seconds.values()),
-        **{f"seconds_{_word(stage)}": spent for stage, spent in seconds.items()},
+        "seconds": seconds,
+        **{f"seconds_{_word(stage)}": spent for stage, spent in stages.items()},
         **{f"parameter_{name}": value for name, value in used.as_dict().items()},
     }
     # NumPy numbers would not survive a checkpoint as plain JSON.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from helixnb import refinement
@@ -46,6 +47,7 @@ def iterate_once(
     notify : callable
         Called after each new state.
     """
+    start = time.perf_counter()
     used, previous = timeline.begin()
     if previous is None:
         with progress.of("initial density") as report:
@@ -54,11 +56,15 @@ def iterate_once(
         notify()
     with progress.of(f"iteration {previous.iteration + 1}") as report:
         state = refinement.step(previous, particles, used, backend, report)
-    # The first iteration's time includes that of the density it started from.
-    before = previous.seconds if previous.iteration == 0 else {}
-    row = history_row(state, particles.pixel_size_A, before)
+    row = history_row(
+        state,
+        particles.pixel_size_A,
+        seconds=time.perf_counter() - start,
+        # The stages of the first iteration include those of its initial density.
+        stages=state.seconds | (previous.seconds if previous.iteration == 0 else {}),
+    )
     timeline.publish(state, row)
-    _log(state, row["seconds"])
+    _log(state, row["seconds"], seen=previous.flags)
     notify()
 
 
@@ -92,8 +98,8 @@ def finished(timeline: Timeline, done: int, n: int | None) -> bool:
     return state.converged and not asked
 
 
-def _log(state: State, seconds: float) -> None:
-    """One line for each iteration, and one for each flag."""
+def _log(state: State, seconds: float, seen: tuple[str, ...]) -> None:
+    """Write one line for each iteration, and one for each new flag."""
     if state.iteration == 1:
         log.info(
             "Refining with helical symmetrization degree of %d enforced",
@@ -110,5 +116,5 @@ def _log(state: State, seconds: float) -> None:
         state.symmetry_order,
         seconds,
     )
-    for flag in state.flags:
+    for flag in (flag for flag in state.flags if flag not in seen):
         log.warning("iteration %d: %s", state.iteration, flag)

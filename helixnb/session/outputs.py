@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import helixnb
 from helixnb import refinement
 from helixnb.core.postprocess import FinalMaps, final_maps
 from helixnb.errors import InputError
@@ -73,7 +73,7 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
             "mask_fsc.mrc": fsc_mask,
         },
         pixel_size_A,
-        f"helixnb {helixnb.__version__} iteration {state.iteration}: {state.symmetry}",
+        f"helixnb {version('helixnb')} iteration {state.iteration}: {state.symmetry}",
     )
     write_poses(out_dir / "particles.star", state, particles)
     output.write_csv(out_dir / "fsc.csv", _fsc_table(session))

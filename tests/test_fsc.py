@@ -1,0 +1,175 @@
+"""FSC by its formula, and the correction for what a mask pretends."""
+
+import numpy as np
+import pytest
+import scipy.fft as sfft
+from numpy.typing import NDArray
+
+from helixnb.core.fsc import (
+    RANDOMISE_BELOW,
+    _randomise,
+    first_below,
+    half_map_fsc,
+    resolution_A,
+    shell_correlation,
+    shell_index,
+)
+from helixnb.core.masks import cylinder
+from tests.oracles import blobs
+
+PIXEL_A = 2.0
+
+
+def _noise(rng: np.random.Generator, box: int) -> NDArray[np.float32]:
+    return rng.standard_normal((box, box, box), np.float32)
+
+
+@pytest.mark.parametrize("box", [12, 13])
+def test_curve_equals_the_formula_over_the_full_transform(
+    box: int, rng: np.random.Generator
+) -> None:
+    first = _noise(rng, box)
+    second = first + 0.7 * _noise(rng, box)
+    f, g = np.fft.fftn(first.astype(float)), np.fft.fftn(second.astype(float))
+    axis = np.fft.fftfreq(box, 1 / box)
+    expected = np.zeros(box // 2 + 1)
+    cross = np.zeros(box // 2 + 1)
+    power = np.zeros((2, box // 2 + 1))
+    for i, z in enumerate(axis):
+        for j, y in enumerate(axis):
+            for k, x in enumerate(axis):
+                shell = round(float(np.sqrt(x * x + y * y + z * z)))
+                if shell <= box // 2:
+                    a, b = f[i, j, k], g[i, j, k]
+                    cross[shell] += (a * np.conj(b)).real
+                    power[:, shell] += abs(a) ** 2, abs(b) ** 2
+    expected = cross / np.sqrt(power.prod(0))
+    found = shell_correlation(sfft.rfftn(first), sfft.rfftn(second), box)
+    np.testing.assert_allclose(found[1:], expected[1:], atol=1e-5)
+
+
+def test_a_map_agrees_with_itself_and_not_with_its_negative(
+    rng: np.random.Generator,
+) -> None:
+    spectrum = sfft.rfftn(_noise(rng, 24))
+    np.testing.assert_allclose(shell_correlation(spectrum, spectrum, 24), 1, atol=1e-6)
+    opposite = shell_correlation(spectrum, -spectrum, 24)
+    np.testing.assert_allclose(opposite[1:], -1, atol=1e-6)
+    # A scale is no difference.
+    scaled = shell_correlation(spectrum, 7 * spectrum, 24)
+    np.testing.assert_allclose(scaled, 1, atol=1e-6)
+
+
+def test_independent_noise_stays_within_its_statistics(
+    rng: np.random.Generator,
+) -> None:
+    box = 32
+    n = np.bincount(
+        np.rint(
+            np.sqrt(sum(a.astype(float) ** 2 for a in np.mgrid[-16:16, -16:16, -16:16]))
+        )
+        .astype(int)
+        .ravel()
+    )[: box // 2 + 1]
+    f, g = sfft.rfftn(_noise(rng, box)), sfft.rfftn(_noise(rng, box))
+    # Friedel mates are not independent: sd = sqrt(2 / n).
+    assert (np.abs(shell_correlation(f, g, box)[2:]) < 3.5 * np.sqrt(2 / n[2:])).all()
+
+
+def test_known_signal_to_noise_gives_its_fsc(rng: np.random.Generator) -> None:
+    box = 40
+    signal = _noise(rng, box)
+    for snr in (0.3, 2.0):
+        noise = [_noise(rng, box) / np.sqrt(snr) for _ in range(2)]
+        f, g = (sfft.rfftn(signal + x) for x in noise)
+        curve = shell_correlation(f, g, box)
+        assert curve[6:].mean() == pytest.approx(snr / (1 + snr), abs=0.03)
+
+
+def test_randomised_phases_keep_amplitudes_and_the_low_resolution(
+    rng: np.random.Generator,
+) -> None:
+    box, start = 24, 6
+    spectrum = sfft.rfftn(_noise(rng, box))
+    mixed = sfft.rfftn(_randomise(spectrum, start, box, rng))
+    scale = np.abs(spectrum).max()
+    np.testing.assert_allclose(np.abs(mixed), np.abs(spectrum), atol=1e-4 * scale)
+    low = shell_index(box) < start
+    np.testing.assert_allclose(mixed[low], spectrum[low], atol=1e-4 * scale)
+    curve = shell_correlation(mixed, spectrum, box)
+    assert np.abs(curve[start + 1 :]).max() < 0.25
+    # Drawn anew for each half, or they would agree with each other.
+    other = sfft.rfftn(_randomise(spectrum, start, box, rng))
+    assert np.abs(shell_correlation(mixed, other, box)[start + 1 :]).max() < 0.25
+
+
+def test_correction_removes_what_a_tight_mask_pretends(
+    rng: np.random.Generator,
+) -> None:
+    """Halves that share only low resolution, seen through a narrow mask."""
+    box = 48
+    shared = blobs(rng.uniform(-6, 6, (30, 3)), box, sigma_px=3.0)
+    halves = [shared + 0.05 * _noise(rng, box) for _ in range(2)]
+    mask = cylinder(box, outer_radius_px=4, axial_fraction=0.25, edge_px=1.0)
+    found = half_map_fsc(*halves, mask, PIXEL_A, rng)
+    assert found.unmasked[found.randomised_from] < RANDOMISE_BELOW
+    assert (found.unmasked[1 : found.randomised_from] >= RANDOMISE_BELOW).all()
+    beyond = slice(found.randomised_from + 2, None)
+    np.testing.assert_array_equal(
+        found.corrected[: found.randomised_from + 2],
+        found.masked[: found.randomised_from + 2],
+    )
+    m, r, c = (x[beyond] for x in (found.masked, found.randomised, found.corrected))
+    usual = r < 0.99
+    expected = (m - r) / (1 - r)
+    np.testing.assert_allclose(c[usual], expected[usual], atol=1e-6)
+    # Never more than the mask's own curve, even where that is all but 1.
+    assert (c[r > 0] <= m[r > 0] + 1e-6).all()
+    assert (c[r >= m] <= 1e-6).all()
+    assert found.frequency_per_A[-1] == pytest.approx(1 / (2 * PIXEL_A))
+    # Where only noise is left, the corrected curve is about 0.
+    tail = slice(16, None)
+    assert np.abs(found.corrected[tail].mean()) < 0.15
+
+
+def test_a_mask_that_keeps_shared_noise_is_caught(rng: np.random.Generator) -> None:
+    """The sharp edge of one mask on both halves correlates them; phases tell."""
+    box = 48
+    rod = 8 * cylinder(box, outer_radius_px=9, edge_px=8)
+    halves = [rod + _noise(rng, box) for _ in range(2)]
+    mask = cylinder(box, outer_radius_px=5, axial_fraction=0.4, edge_px=1.0)
+    found = half_map_fsc(*halves, mask, PIXEL_A, rng)
+    high = slice(found.randomised_from + 3, None)
+    assert found.masked[high].mean() > 0.1
+    assert abs(found.corrected[high].mean()) < 0.6 * found.masked[high].mean()
+
+
+def test_random_phases_follow_the_generator(rng: np.random.Generator) -> None:
+    halves = _noise(rng, 24), _noise(rng, 24)
+    mask = cylinder(24, outer_radius_px=6)
+    curves = [
+        half_map_fsc(*halves, mask, PIXEL_A, np.random.default_rng(s)).randomised
+        for s in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(curves[0], curves[1])
+    assert (curves[0] != curves[2]).any()
+
+
+def test_first_below() -> None:
+    assert first_below(np.array([1.0, 0.9, 0.2, 0.8, 0.1]), 0.5) == 2
+    assert first_below(np.array([0.0, 0.9, 0.8]), 0.5) == 3  # the origin does not count
+
+
+def test_resolution_is_interpolated_between_shells() -> None:
+    frequency = np.array([0.0, 0.05, 0.10, 0.15, 0.20])
+    curve = np.array([1.0, 0.9, 0.343, -0.057, 0.0])
+    # Half way from 0.343 to -0.057.
+    assert resolution_A(frequency, curve) == pytest.approx(1 / 0.125)
+    assert resolution_A(frequency, curve, 0.5) == pytest.approx(
+        1 / (0.05 + 0.05 * 0.4 / 0.557)
+    )
+
+
+def test_resolution_without_a_crossing_is_nyquist() -> None:
+    frequency = np.array([0.0, 0.1, 0.2])
+    assert resolution_A(frequency, np.ones(3)) == pytest.approx(5.0)

@@ -1,0 +1,285 @@
+"""From simulated particles, without their poses, to the map, the poses and the symmetry.
+
+The data come from `helixnb.simulate`, which shares no code with the refinement, and
+start from what a user has: polarity unknown, twist and rise off by a little.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import NamedTuple
+
+import mrcfile
+import numpy as np
+import pytest
+import starfile
+from numpy.typing import NDArray
+
+from helixnb.backend import get_backend
+from helixnb.core.cylinder import CylinderGrid
+from helixnb.core.fsc import resolution_A, shell_correlation
+from helixnb.core.masks import cylinder
+from helixnb.parameters import Parameters
+from helixnb.particles import ParticleSet
+from helixnb.refinement import initial_state, step
+from helixnb.simulate import Filaments, Microscope, simulate_segments
+from helixnb.state import State
+
+BACKEND = get_backend("cpu")
+TWIST_DEG, RISE_A = 54.0, 16.5
+BOX_PX, PIXEL_A = 64, 3.0
+PARAMETERS = Parameters(twist_deg=54.5, rise_A=16.665, bootstrap_iterations=5)
+ITERATIONS = 8
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+class _Case(NamedTuple):
+    """A simulated data set with its answer."""
+
+    particles: ParticleSet
+    psi_deg: NDArray[np.float64]
+    tilt_deg: NDArray[np.float64]
+    truth: NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> _Case:
+    data = simulate_segments(
+        tmp_path_factory.mktemp("helix"),
+        twist_deg=TWIST_DEG,
+        rise_A=RISE_A,
+        box_px=BOX_PX,
+        pixel_size_A=PIXEL_A,
+        filaments=Filaments(n_filaments=10, segments_per_filament=16),
+        microscope=Microscope(snr=0.4),
+        seed=3,
+    )
+    table = starfile.read(data.truth_star)["particles"]
+    with mrcfile.open(data.truth_map) as file:
+        truth = file.data.copy()
+    return _Case(
+        ParticleSet.from_star(data.particles_star),
+        table["rlnAnglePsi"].to_numpy(),
+        table["rlnAngleTilt"].to_numpy(),
+        truth,
+    )
+
+
+def _next(state: State, particles: ParticleSet) -> State:
+    """One iteration that uses the symmetry found by the one before."""
+    used = state.parameters.changed(
+        twist_deg=state.symmetry.twist_deg, rise_A=state.symmetry.rise_A
+    )
+    return step(state, particles, used, BACKEND, _silent)
+
+
+@pytest.fixture(scope="module")
+def states(case: _Case) -> list[State]:
+    """Iteration 0 and all that follow."""
+    run = [initial_state(case.particles, PARAMETERS, BACKEND, 1, _silent)]
+    for _ in range(ITERATIONS):
+        run.append(_next(run[-1], case.particles))
+    return run
+
+
+def _upside_down(case: _Case, state: State) -> NDArray[np.bool_]:
+    """Segments found at psi + 180 of the truth."""
+    return np.cos(np.deg2rad(state.poses.psi_deg - case.psi_deg)) < 0
+
+
+def test_every_filament_gets_its_direction(case: _Case, states: list[State]) -> None:
+    """All agree with the truth, or all are opposite: which is up is not known."""
+    flipped = _upside_down(case, states[-1])
+    share = np.bincount(case.particles.filament, flipped) / 16
+    assert set(share) in ({0.0}, {1.0})
+    assert states[-1].poses.polarity_probability.mean() > 0.99
+
+
+def test_angles_come_out(case: _Case, states: list[State]) -> None:
+    flipped = _upside_down(case, states[-1])
+    poses = states[-1].poses
+    off = (poses.psi_deg - case.psi_deg + 180 * flipped + 180) % 360 - 180
+    assert np.median(np.abs(off)) < 0.5
+    prior = case.particles.psi_prior_deg - case.psi_deg
+    prior = (prior + 90) % 180 - 90
+    assert np.median(np.abs(off)) < 0.5 * np.median(np.abs(prior))
+    tilt = np.where(flipped, 180 - poses.tilt_deg, poses.tilt_deg)
+    assert np.corrcoef(tilt, case.tilt_deg)[0, 1] > 0.9
+
+
+def test_twist_and_rise_come_out(states: list[State]) -> None:
+    found = states[-1].symmetry
+    assert found.twist_deg == pytest.approx(TWIST_DEG, abs=0.12)
+    assert found.rise_A == pytest.approx(RISE_A, abs=0.06)
+    scores = states[-1].scores
+    assert scores is not None
+    assert not scores.joint.on_edge
+    assert 0.5 < scores.joint.best_score < 1.1
+
+
+def _best_agreement(
+    volume: NDArray[np.float32], truth: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """FSC with the truth at the best turn, height and direction along the axis."""
+    grid = CylinderGrid(BOX_PX, 24, 60, 1, 2)
+    axis = np.arange(BOX_PX) - BOX_PX // 2
+    mask = cylinder(BOX_PX, outer_radius_px=16, axial_fraction=0.5, axial_edge_px=10)
+    target = grid.from_volume(truth * mask)
+    best: tuple[float, NDArray[np.float64]] = (-1.0, np.zeros(BOX_PX // 2 + 1))
+    for flip in (False, True):
+        turned = np.roll(volume[::-1, :, ::-1], 1, (0, 2)) if flip else volume
+        harmonics = grid.from_volume(np.ascontiguousarray(turned))
+        cross = np.einsum("zrm,zrm,r->zm", harmonics.conj(), target, grid.r)
+        angle = np.deg2rad(np.arange(0, 360, 1.5))
+        height = np.arange(-6, 6, 0.25)
+        score = (
+            np.exp(2j * np.pi * np.outer(height, grid.z) / BOX_PX)
+            @ cross
+            @ np.exp(1j * np.outer(grid.orders, angle))
+        ).real
+        i, j = np.unravel_index(score.argmax(), score.shape)
+        phase = grid.orders * angle[j] + 2 * np.pi * height[i] / BOX_PX * (
+            grid.z[:, None, None]
+        )
+        moved = grid.to_volume(
+            (harmonics * np.exp(-1j * phase)).astype(np.complex64)
+        )
+        spectra = [np.fft.rfftn(m * mask) for m in (moved, truth)]
+        curve = shell_correlation(spectra[0], spectra[1], len(axis))
+        if score.max() > best[0]:
+            best = float(score.max()), curve
+    return best[1]
+
+
+def test_map_agrees_with_the_truth(case: _Case, states: list[State]) -> None:
+    state = states[-1]
+    curve = _best_agreement(state.half_maps.mean(0), case.truth)
+    reached = resolution_A(state.fsc.frequency_per_A, curve, threshold=0.5)
+    assert reached < 9.5
+    # What is reported between halves is not better than what is true.
+    assert state.resolution_A > 0.75 * reached
+    # The start had none of it.
+    start = _best_agreement(states[0].half_maps.mean(0), case.truth)
+    assert start[8:14].mean() < 0.5 * curve[8:14].mean()
+
+
+def test_resolution_and_alignment_band_grow_gradually(states: list[State]) -> None:
+    assert states[-1].resolution_A < 9
+    bands = np.array([1 / s.align_resolution_A for s in states[1:]])
+    assert (bands[1:] / bands[:-1] < 1.5).all()
+    assert bands[-1] > 1.5 * bands[0]
+
+
+def test_history_says_what_was_used(case: _Case, states: list[State]) -> None:
+    for number, state in enumerate(states):
+        assert state.iteration == number
+        assert state.bootstrapping == (0 <= number <= 5)
+        assert state.half_maps.shape == state.references.shape == (2, *(BOX_PX,) * 3)
+        assert state.half_maps.dtype == np.float32
+        assert np.isfinite(state.half_maps).all()
+        # Boxes lie two rises apart.
+        spacing = case.particles.inter_box_A
+        rise = state.parameters.rise_A
+        assert state.symmetry_order == max(1, int(spacing / rise + 1e-3))
+        assert state.seconds
+    assert np.isnan(states[0].poses.psi_deg).all()
+    for state in states[1:]:
+        for field in dataclasses.fields(state.poses):
+            assert np.isfinite(getattr(state.poses, field.name)).all(), field.name
+        assert state.cells_per_image > 0
+
+
+def test_halves_hold_whole_filaments(case: _Case, states: list[State]) -> None:
+    half = states[0].survey.half
+    for filament in range(case.particles.n_filaments):
+        assert len(set(half[case.particles.filament == filament])) == 1
+    assert set(half) == {0, 1}
+
+
+def test_halves_share_a_reference_only_while_bootstrapping(states: list[State]) -> None:
+    for state in states:
+        first, second = state.references
+        assert np.array_equal(first, second) == state.bootstrapping
+        assert not np.array_equal(*state.half_maps)
+
+
+def _arrays(state: State) -> dict[str, NDArray]:
+    found = {}
+    for owner in (state, state.survey, state.poses, state.fsc):
+        for field in dataclasses.fields(owner):
+            value = getattr(owner, field.name)
+            if isinstance(value, np.ndarray | float | int):
+                found[f"{type(owner).__name__}.{field.name}"] = np.asarray(value)
+    return found
+
+
+def _same(first: State, second: State) -> list[str]:
+    """Names of the arrays that differ."""
+    a, b = _arrays(first), _arrays(second)
+    return [
+        name for name in a if not np.array_equal(a[name], b[name], equal_nan=True)
+    ]
+
+
+def test_the_same_seed_gives_the_same_result(case: _Case, states: list[State]) -> None:
+    again = initial_state(case.particles, PARAMETERS, BACKEND, 1, _silent)
+    assert not _same(again, states[0])
+    assert not _same(_next(again, case.particles), states[1])
+    other = initial_state(case.particles, PARAMETERS, BACKEND, 2, _silent)
+    assert "State.half_maps" in _same(other, states[0])
+
+
+def test_a_step_changes_nothing_it_was_given(case: _Case, states: list[State]) -> None:
+    before = copy.deepcopy(states[6])
+    frozen = copy.deepcopy(states[6])
+    for value in _arrays(frozen).values():
+        value.setflags(write=False)
+    for owner in (frozen, frozen.survey, frozen.poses, frozen.fsc):
+        for field in dataclasses.fields(owner):
+            value = getattr(owner, field.name)
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+    after = _next(frozen, case.particles)
+    assert not _same(frozen, before)
+    # Resuming from a copy is the same as going on.
+    assert not _same(after, states[7])
+
+
+def test_progress_is_told_and_may_interrupt(case: _Case, states: list[State]) -> None:
+    told: list[tuple[str, int, int]] = []
+    step(
+        states[0],
+        case.particles,
+        PARAMETERS,
+        BACKEND,
+        lambda *event: told.append(event),
+    )
+    aligned = [done for stage, done, _ in told if stage == "align"]
+    assert aligned
+    assert all(0 <= done <= total for _, done, total in told)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step(states[0], case.particles, PARAMETERS, BACKEND, stop)
+
+
+def test_parameters_of_the_step_are_obeyed(case: _Case, states: list[State]) -> None:
+    state = states[6]
+    changed = PARAMETERS.changed(
+        search_symmetry=False,
+        symmetry_order=1,
+        max_align_resolution_A=14.0,
+        coherence=False,
+    )
+    after = step(state, case.particles, changed, BACKEND, _silent)
+    assert after.scores is None
+    assert after.symmetry == changed.symmetry
+    assert after.symmetry_order == 1
+    assert after.align_resolution_A >= 13.9
+    assert after.parameters == changed

@@ -1,0 +1,154 @@
+"""Pose grids: what they cover, how fine they are, and that children tile parents."""
+
+import numpy as np
+import pytest
+
+from helixnb.core.search import (
+    AXIAL_FRACTION,
+    STEP_FRACTION,
+    Cells,
+    PoseSpread,
+    SearchLevel,
+    complete_grid,
+    harmonic_limit,
+    plan_levels,
+)
+
+SPREAD = PoseSpread(psi_deg=3.0, tilt_deg=4.0, shift_px=2.5)
+BOX, RADIUS = 128, 22.0
+
+
+def _plan(k_max: int = 30, cyclic: int = 1, **values: float) -> list[SearchLevel]:
+    settings = {
+        "box_px": BOX,
+        "pixel_size_A": 2.0,
+        "radius_px": RADIUS,
+        "rise_px": 14.0,
+        "cyclic": cyclic,
+        "spread": SPREAD,
+        "tilt_limit_deg": 15.0,
+        "fine_m_max": 0,
+    } | values
+    return plan_levels(k_max, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("k_max", [6, 16, 23, 48])
+def test_every_level_reaches_three_standard_deviations(k_max: int) -> None:
+    for level in _plan(k_max):
+        for offsets, step, sd in (
+            (level.psi_offset_deg, level.psi_step_deg, SPREAD.psi_deg),
+            (level.tilt_offset_deg, level.tilt_step_deg, SPREAD.tilt_deg),
+            (level.shift_px, level.shift_step_px, SPREAD.shift_px),
+        ):
+            # A cell stands for half a step on either side of its centre.
+            assert offsets[-1] + step / 2 >= 3 * sd - 1e-9
+            np.testing.assert_allclose(offsets, -offsets[::-1], atol=1e-12)
+            if len(offsets) > 1:
+                np.testing.assert_allclose(np.diff(offsets), step)
+
+
+def test_tilt_stays_within_its_limit() -> None:
+    for level in _plan(30, tilt_limit_deg=5.0):
+        edge = level.tilt_offset_deg[-1] + level.tilt_step_deg / 2
+        assert 5.0 <= edge < 5.0 + _plan(30)[0].tilt_step_deg
+
+
+@pytest.mark.parametrize("k_max", [6, 16, 23, 48])
+def test_steps_move_density_by_a_fraction_of_the_resolution(k_max: int) -> None:
+    levels = _plan(k_max)
+    assert levels[-1].k_max == k_max
+    for level in levels:
+        wavelength = BOX / level.k_max
+        allowed = STEP_FRACTION * wavelength * 1.1  # bands are whole pixels
+        assert np.deg2rad(level.psi_step_deg) * BOX / 2 <= allowed
+        assert np.deg2rad(level.tilt_step_deg) * RADIUS <= allowed
+        assert level.shift_step_px <= allowed
+        assert level.rise_px / level.n_axial <= AXIAL_FRACTION * wavelength + 1e-9
+        # The azimuths resolve every order in the band.
+        assert level.n_azimuth >= 2 * level.m_max + 1
+
+
+def test_each_level_halves_the_steps_and_doubles_the_cells() -> None:
+    levels = _plan(40)
+    assert len(levels) > 1
+    for coarse, fine in zip(levels[:-1], levels[1:], strict=True):
+        assert coarse.k_max < fine.k_max
+        for n in ("n_psi", "n_tilt", "n_shift"):
+            assert getattr(fine, n) == 2 * getattr(coarse, n)
+        for step in ("psi_step_deg", "tilt_step_deg", "shift_step_px"):
+            assert getattr(fine, step) == getattr(coarse, step) / 2
+
+
+def test_azimuths_of_the_finest_level_serve_the_reconstruction() -> None:
+    levels = _plan(40, fine_m_max=90)
+    assert levels[-1].n_azimuth >= 181
+    assert levels[0].n_azimuth < 181
+
+
+def test_axial_shifts_cover_one_rise_once() -> None:
+    level = _plan(30)[-1]
+    assert level.axial_px[0] == -level.rise_px / 2
+    spacing = np.diff(level.axial_px)
+    np.testing.assert_allclose(spacing, level.rise_px / level.n_axial)
+    assert level.axial_px[-1] + spacing[0] == pytest.approx(level.rise_px / 2)
+
+
+@pytest.mark.parametrize("cyclic", [1, 3, 17])
+def test_harmonic_limit_holds_what_a_point_at_the_rim_shows(cyclic: int) -> None:
+    from scipy.special import jv
+
+    for k in (5, 20, 50):
+        m = harmonic_limit(k, BOX, RADIUS, cyclic)
+        x = 2 * np.pi * RADIUS * k / BOX
+        orders = cyclic * np.arange(m + 1, 4 * m + 8)
+        assert (jv(orders, x) ** 2).sum() < 1e-3
+        # And it is not needlessly generous.
+        assert cyclic * m < 1.6 * x + 10 + cyclic
+
+
+def test_complete_grid_holds_every_cell_once() -> None:
+    level = _plan(12)[0]
+    cells = complete_grid(3, level)
+    assert len(cells) == 3 * level.cells_per_image
+    rows = np.stack([cells.image, cells.polarity, cells.psi, cells.tilt, cells.shift])
+    assert len(np.unique(rows, axis=1).T) == len(cells)
+    assert (np.diff(cells.tilt) >= 0).all()
+    assert cells.polarity.max() == 1
+    assert cells.psi.max() == level.n_psi - 1
+    assert cells.shift.max() == level.n_shift - 1
+
+
+def test_children_tile_their_parent() -> None:
+    coarse, fine = _plan(40)[:2]
+    parents = complete_grid(2, coarse)
+    children = parents.divided()
+    # All of them together are the whole finer grid.
+    assert len(children) == len(complete_grid(2, fine)) == 8 * len(parents)
+    one = Cells(*(np.array([v], np.int32) for v in (1, 1, 1, 2, 0)))
+    eight = one.divided()
+    assert len(eight) == 8
+    assert (np.diff(eight.tilt) >= 0).all()
+    assert set(eight.image) == set(eight.polarity) == {1}
+    for axis, offset, step in (
+        ("psi", "psi_offset_deg", "psi_step_deg"),
+        ("tilt", "tilt_offset_deg", "tilt_step_deg"),
+        ("shift", "shift_px", "shift_step_px"),
+    ):
+        centre = getattr(coarse, offset)[getattr(one, axis)]
+        found = getattr(fine, offset)[getattr(eight, axis)] - centre
+        quarter = getattr(coarse, step) / 4
+        expected = quarter * np.repeat([-1.0, 1.0], 4)
+        np.testing.assert_allclose(np.sort(found), expected, atol=1e-9)
+
+
+def test_taken_cells_are_sorted_by_tilt() -> None:
+    cells = complete_grid(2, _plan(12)[0])
+    index = np.array([50, 3, len(cells) - 1, 17, 3])
+    taken = cells.take(index)
+    assert (np.diff(taken.tilt) >= 0).all()
+
+    def rows(c: Cells, i: slice | np.ndarray) -> list[tuple[int, ...]]:
+        columns = (c.image[i], c.polarity[i], c.psi[i], c.tilt[i], c.shift[i])
+        return sorted(zip(*(x.tolist() for x in columns), strict=True))
+
+    assert rows(taken, slice(None)) == rows(cells, index)
