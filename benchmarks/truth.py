@@ -53,14 +53,16 @@ def compare(
     Parameters
     ----------
     volume, truth : ndarray of float32, shape (box, box, box)
+        Maps with the helix axis along z.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
     radius_A : float
         Outer radius of the filament.
     """
     mask = _cylinder(len(truth), radius_A / pixel_size_A, 10 / pixel_size_A)
     target = truth * mask
     best = max(
-        (_coarse(_oriented(volume, flip), target, mask, pixel_size_A) + (flip,))
+        (*_coarse(_oriented(volume, flip), target, mask, pixel_size_A), flip)
         for flip in (False, True)
     )
     _, shift_px, angle_deg, flipped = best
@@ -85,7 +87,7 @@ def _cylinder(box: int, radius_px: float, edge_px: float) -> NDArray[np.float32]
 
 
 def _oriented(volume: NDArray[np.float32], flip: bool) -> NDArray[np.float32]:
-    """The map, or the map turned by 180 degrees about x."""
+    """Return the map, or the map turned by 180 degrees about x."""
     if not flip:
         return volume
     turned = volume[::-1, ::-1]
@@ -138,7 +140,7 @@ def _refined(
     shift_px: float,
     angle_deg: float,
 ) -> NDArray[np.float64]:
-    """The map moved on to the target by the best shift and rotation."""
+    """Move the map on to the target by the best shift and rotation."""
     box = len(volume)
     coefficients = spline_filter(volume.astype(np.float64), order=3)
     centre = np.full(3, box // 2, float)

@@ -135,7 +135,7 @@ def align(
 def _on_sum_grid(
     harmonics: NDArray[np.complex64], fine: CylinderGrid, grid: CylinderGrid
 ) -> NDArray[np.complex64]:
-    """A reference on the (wider, coarser) grid of the sums."""
+    """Put a reference on the (wider, coarser) grid of the sums."""
     out = np.zeros(grid.shape, np.complex64)
     coarse = harmonics[:: fine.oversampling, :: fine.oversampling]
     n_z, n_r, _ = coarse.shape
@@ -164,7 +164,7 @@ def _settings(job: Job, state: State, bootstrapping: bool) -> SearchSettings:
 def sum_at_random_azimuths(
     job: Job, survey: Survey, rng: np.random.Generator
 ) -> tuple[Accumulator, Accumulator]:
-    """Sums of both halves at the given in-plane angles and random azimuths.
+    """Sum both halves at the given in-plane angles and random azimuths.
 
     Parameters
     ----------
@@ -224,6 +224,7 @@ class _Pass:
         Parameters
         ----------
         index : ndarray of int
+            Particles, by their position in the set.
         """
         particles = self.particles
         with self.clock("read"):
@@ -247,8 +248,11 @@ class _Pass:
         Parameters
         ----------
         sums : Accumulator
+            Changed in place.
         chunk : Chunk
+            Images that `posterior` belongs to.
         posterior : Posterior
+            Weights of their poses.
         """
         wide = replace(posterior.level, k_max=self.grid.k_max)
         with self.clock("rotate"):
@@ -307,14 +311,17 @@ def _align_half(
     Parameters
     ----------
     run : _Pass
+        What all chunks share.
     index : ndarray of int
         Particles of the half.
     fans : list of Fan
         Its reference at each search level.
     settings : SearchSettings
+        How the posterior is formed.
     poses : Poses
         Of all particles; those of `index` are written in place.
     progress : callable
+        Told how many images are aligned.
 
     Returns
     -------
@@ -364,11 +371,15 @@ def _sum_half_at_random(
     Parameters
     ----------
     run : _Pass
+        What all chunks share.
     index : ndarray of int
+        Particles to sum.
     level : SearchLevel
         One cell along psi, tilt and transverse shift.
     rng : numpy.random.Generator
+        Draws azimuths and polarities.
     progress : callable
+        Told how many images are summed.
 
     Returns
     -------
@@ -405,10 +416,15 @@ def _new_pass(
     Parameters
     ----------
     particles : ParticleSet
+        The images.
     noise_power : ndarray of float64
+        Noise power of each ring.
     grid : CylinderGrid
+        Of the sums.
     backend : Backend
+        Where it runs.
     clock : Stopwatch
+        Collects the time of each stage.
     """
     return _Pass(
         particles, ctf.coefficients(particles), noise_power, grid, backend, clock

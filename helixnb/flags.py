@@ -30,8 +30,11 @@ def data_flags(
     Parameters
     ----------
     particles : ParticleSet
+        The data set.
     parameters : Parameters
+        As they are for this iteration.
     survey : Survey
+        Tells the radius of the filament.
 
     Returns
     -------
@@ -70,6 +73,7 @@ def fsc_flags(fsc: HalfMapFSC, k_max: int) -> list[str]:
     Parameters
     ----------
     fsc : HalfMapFSC
+        Curves of this iteration.
     k_max : int
         Last shell of the reconstruction.
 
@@ -93,7 +97,9 @@ def symmetry_flags(scores: SymmetryScores | None, parameters: Parameters) -> lis
     Parameters
     ----------
     scores : SymmetryScores or None
+        Score maps; None where the symmetry was not searched.
     parameters : Parameters
+        As they are for this iteration.
 
     Returns
     -------
@@ -123,7 +129,9 @@ def polarity_flags(poses: Poses, filament: NDArray[np.int32]) -> list[str]:
     Parameters
     ----------
     poses : Poses
+        Of all particles.
     filament : ndarray of int32, shape (n,)
+        Filament of each particle.
 
     Returns
     -------

@@ -141,7 +141,7 @@ def filament_mask(
     Parameters
     ----------
     box_px : int
-        Edge of the map.
+        Edge of the map, pixels.
     pixel_size_A : float
         Pixel size.
     parameters : Parameters

@@ -328,7 +328,8 @@ class Parameters:
 
         Returns
         -------
-        Parameters
+        copy : Parameters
+            Checked like a new one.
 
         Raises
         ------
@@ -355,6 +356,7 @@ def check_name(name: str) -> None:
     Parameters
     ----------
     name : str
+        What the user wrote.
 
     Raises
     ------

@@ -29,6 +29,7 @@ class Stopwatch:
         Parameters
         ----------
         stage : str
+            Name under which the time is added up.
         """
         start = time.perf_counter()
         try:

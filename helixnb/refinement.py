@@ -60,8 +60,11 @@ def initial_state(
     Parameters
     ----------
     particles : ParticleSet
+        The images.
     parameters : Parameters
+        As they are for this iteration.
     backend : Backend
+        Where it runs.
     seed : int
         Draws the half-sets and the azimuths.
     progress : callable
@@ -130,10 +133,13 @@ def step(
     state : State
         From `initial_state` or an earlier step.
     particles : ParticleSet
+        The images, the same for all iterations.
     parameters : Parameters
         May differ from those of `state`.
     backend : Backend
+        Where it runs.
     progress : callable
+        Told what is being done.
 
     Returns
     -------
@@ -237,7 +243,7 @@ def _next_resolution(job: Job, align_k: int, reached: float) -> float:
 
 
 def _updated_spread(job: Job, poses: Poses, old: PoseSpread) -> PoseSpread:
-    """Standard deviations of the poses about their priors, never widening."""
+    """Take standard deviations of the poses about their priors, never widening."""
     particles = job.particles
     psi = poses.psi_deg - particles.psi_prior_deg - 180.0 * poses.polarity
     psi = (psi + 180) % 360 - 180
@@ -261,7 +267,9 @@ def refinement_mask(state: State, pixel_size_A: float) -> NDArray[np.float32]:
     Parameters
     ----------
     state : State
+        Tells the box, the radius and the parameters.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
 
     Returns
     -------
@@ -277,7 +285,9 @@ def fsc_mask(state: State, pixel_size_A: float) -> NDArray[np.float32]:
     Parameters
     ----------
     state : State
+        Tells the box, the radius and the parameters.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
 
     Returns
     -------

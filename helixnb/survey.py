@@ -24,9 +24,11 @@ def mean_image_power(
     Parameters
     ----------
     particles : ParticleSet
+        The images.
     rng : numpy.random.Generator
         Chooses the images.
     progress : callable
+        Told how many images are measured.
 
     Returns
     -------
@@ -48,6 +50,7 @@ def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
     Parameters
     ----------
     particles : ParticleSet
+        Carries the optics and defocus of each image.
 
     Returns
     -------
@@ -62,7 +65,10 @@ def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
         np.multiply.outer(ring, np.cos(angles)),
         np.multiply.outer(ring, np.sin(angles)),
     )
-    return np.mean([(ctf.evaluate(c, kx, ky) ** 2).mean(1) for c in some], axis=0)
+    power: NDArray[np.float64] = np.mean(
+        [(ctf.evaluate(c, kx, ky) ** 2).mean(1) for c in some], axis=0
+    )
+    return power
 
 
 def filament_radius_px(density: NDArray[np.float32]) -> float:

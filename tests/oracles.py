@@ -72,8 +72,10 @@ def image_transform(
     return value.reshape(np.shape(kx))
 
 
-def slice_points(azimuth_deg: float, tilt_offset_deg: float, v: Float, u: Float) -> Float:
-    """k = u e(phi) + v (cos d z + sin d (sin phi, -cos phi)), shape (..., 3)."""
+def slice_points(
+    azimuth_deg: float, tilt_offset_deg: float, v: Float, u: Float
+) -> Float:
+    """Points k = u e(phi) + v (cos d z + sin d (sin phi, -cos phi)), shape (..., 3)."""
     phi, d = np.deg2rad(azimuth_deg), np.deg2rad(tilt_offset_deg)
     across = np.array([np.cos(phi), np.sin(phi), 0.0])
     along = np.array([np.sin(d) * np.sin(phi), -np.sin(d) * np.cos(phi), np.cos(d)])
@@ -129,9 +131,7 @@ def contrast(
     # h / sqrt(2 m e V (1 + e V / 2 m c^2)) in SI units, then in Angstrom.
     h, m, e, c = 6.62607015e-34, 9.1093837015e-31, 1.602176634e-19, 299792458.0
     volt = 1e3 * voltage_kV
-    wavelength = 1e10 * h / np.sqrt(
-        2 * m * e * volt * (1 + e * volt / (2 * m * c**2))
-    )
+    wavelength = 1e10 * h / np.sqrt(2 * m * e * volt * (1 + e * volt / (2 * m * c**2)))
     s = np.hypot(kx_per_A, ky_per_A)
     towards = np.arctan2(ky_per_A, kx_per_A) - np.deg2rad(angle_deg)
     defocus = defocus_u_A * np.cos(towards) ** 2 + defocus_v_A * np.sin(towards) ** 2

@@ -80,15 +80,11 @@ def chunk(
     )
 
 
-def fan_of(
-    volume: NDArray[np.float32], search: SearchLevel, power: float = 1.0
-) -> Fan:
+def fan_of(volume: NDArray[np.float32], search: SearchLevel, power: float = 1.0) -> Fan:
     """Fan of a map for flat, unit-power noise."""
     grid = CylinderGrid(len(volume), len(volume) // 2 - 1, search.m_max, 1, 2)
     weight = np.ones(search.k_max + 1)
-    return build_fan(
-        grid.from_volume(volume), grid, search, weight, power, BACKEND
-    )
+    return build_fan(grid.from_volume(volume), grid, search, weight, power, BACKEND)
 
 
 def settings(**values: object) -> SearchSettings:
@@ -152,6 +148,11 @@ def simulate(
         assert rng is not None
         stack += noise_sd * rng.standard_normal(stack.shape).astype(np.float32)
     return Simulated(
-        stack, coefficients, np.asarray(azimuth_deg, float), tilt,
-        np.asarray(psi_deg, float), across, along,
+        stack,
+        coefficients,
+        np.asarray(azimuth_deg, float),
+        tilt,
+        np.asarray(psi_deg, float),
+        across,
+        along,
     )

@@ -7,6 +7,8 @@ score maps are bumps about the truth. Used where a test needs results, not scien
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +74,11 @@ def standin_state(
         iteration=iteration,
         seed=seed,
         parameters=parameters,
+        estimate=standin_parameters().symmetry,
         symmetry=found if searched else parameters.symmetry,
         symmetry_order=2,
         bootstrapping=iteration <= 2,
+        regrown=iteration > 3,
         survey=Survey(
             half=(np.repeat(np.arange(10), PER_FILAMENT) % 2).astype(np.int8),
             image_power=np.ones(BOX_PX // 2 + 1),
@@ -95,6 +99,34 @@ def standin_state(
         seconds={"alignment": 0.4 + 0.05 * iteration, "reconstruction": 0.1},
         cells_per_image=20.0,
     )
+
+
+def standin_initial_state(
+    particles: Any, parameters: Parameters, backend: Any, seed: int, progress: Any
+) -> State:
+    """Stands in for `helixnb.refinement.initial_state`."""
+    progress("initial density", 1, 1)
+    return standin_state(0, parameters, seed)
+
+
+def standin_step(seconds: float = 0.0) -> Callable[..., State]:
+    """Stands in for `helixnb.refinement.step`; fails for rises above 15 A."""
+
+    def step(
+        state: State,
+        particles: Any,
+        parameters: Parameters,
+        backend: Any,
+        progress: Any,
+    ) -> State:
+        for done in range(4):
+            progress("alignment", 30 * done, N_SEGMENTS)
+            time.sleep(seconds / 4)
+        if parameters.rise_A > 15:
+            raise ArithmeticError("no density left, said the stand-in")
+        return standin_state(state.iteration + 1, parameters, state.seed)
+
+    return step
 
 
 def helix_of_blobs(blob_A: float) -> NDArray[np.float32]:

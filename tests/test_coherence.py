@@ -101,7 +101,7 @@ def _posterior(
     prior: NDArray[np.float64],
     model: CoherenceModel,
 ) -> NDArray[np.float64]:
-    """The same through messages, from tables scaled as the E-step scales them."""
+    """Posterior through messages, from tables scaled as the E-step scales them."""
     log_scale = np.log(likelihood.max((2, 3)))
     evidence = likelihood / likelihood.max((2, 3), keepdims=True)
     messages = filament_messages(

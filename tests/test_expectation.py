@@ -111,7 +111,7 @@ class _Plain:
         return float(0.5 * (self.count * left / self.noise_power()).sum())
 
     def ring_form(self, x: NDArray, c: NDArray, p: NDArray) -> float:
-        """The same with C^2 averaged over each ring in the quadratic term."""
+        """Likelihood with C^2 averaged over each ring in the quadratic term."""
         noise = self.noise_power()
         total = (self.count * (np.conj(x) * c * p).real / noise).sum()
         for k in range(1, self.search.k_max + 1):

@@ -1,4 +1,4 @@
-"""Images in the filament frame: window, turning, CTF, and all the conventions at once."""
+"""Images in the filament frame: window, turning, CTF, and all conventions at once."""
 
 import json
 from pathlib import Path
@@ -175,7 +175,7 @@ def test_turning_upright_by_90_degrees_is_the_image_itself(
 def test_a_projection_is_a_slice_in_the_filament_frame(
     psi_deg: float, tilt_deg: float, rng: np.random.Generator
 ) -> None:
-    """RELION's angles and origins lead to the slice at phi = rot + 90, d = tilt - 90."""
+    """RELION's pose is the slice at phi = rot + 90, d = tilt - 90, moved."""
     box, k_max, rot_deg = 40, 12, 23.0
     points = rng.uniform(-6, 6, (20, 3))
     origin = (1.7, -2.4)
@@ -272,9 +272,9 @@ def _agreement(
     ("wrong", "change"),
     [
         ("rot sign", lambda p: p * [-1, 1, 1, 1, 1]),
-        ("rot + 90", lambda p: p + [90, 0, 0, 0, 0]),
+        ("rot + 90", lambda p: p + np.array([90, 0, 0, 0, 0])),
         ("psi sign", lambda p: p * [1, 1, -1, 1, 1]),
-        ("psi + 180", lambda p: p + [0, 0, 180, 0, 0]),
+        ("psi + 180", lambda p: p + np.array([0, 0, 180, 0, 0])),
         ("origin signs", lambda p: p * [1, 1, 1, -1, -1]),
         ("x and y exchanged", lambda p: p[:, [0, 1, 2, 4, 3]]),
     ],

@@ -109,7 +109,7 @@ def test_correction_removes_what_a_tight_mask_pretends(
     """Halves that share only low resolution, seen through a narrow mask."""
     box = 48
     shared = blobs(rng.uniform(-6, 6, (30, 3)), box, sigma_px=3.0)
-    halves = [shared + 0.05 * _noise(rng, box) for _ in range(2)]
+    halves = [shared + 0.6 * _noise(rng, box) for _ in range(2)]
     mask = cylinder(box, outer_radius_px=4, axial_fraction=0.25, edge_px=1.0)
     found = half_map_fsc(*halves, mask, PIXEL_A, rng)
     assert found.unmasked[found.randomised_from] < RANDOMISE_BELOW
@@ -121,6 +121,7 @@ def test_correction_removes_what_a_tight_mask_pretends(
     )
     m, r, c = (x[beyond] for x in (found.masked, found.randomised, found.corrected))
     usual = r < 0.99
+    assert (r[usual] > 0.1).any()
     expected = (m - r) / (1 - r)
     np.testing.assert_allclose(c[usual], expected[usual], atol=1e-6)
     # Never more than the mask's own curve, even where that is all but 1.
@@ -130,6 +131,21 @@ def test_correction_removes_what_a_tight_mask_pretends(
     # Where only noise is left, the corrected curve is about 0.
     tail = slice(16, None)
     assert np.abs(found.corrected[tail].mean()) < 0.15
+
+
+def test_correction_stays_finite_where_the_mask_pretends_everything(
+    rng: np.random.Generator,
+) -> None:
+    """Without noise, masked and randomised curves are both all but 1."""
+    shared = blobs(rng.uniform(-6, 6, (30, 3)), 48, sigma_px=3.0)
+    halves = [shared + 0.02 * _noise(rng, 48) for _ in range(2)]
+    mask = cylinder(48, outer_radius_px=4, axial_fraction=0.25, edge_px=1.0)
+    found = half_map_fsc(*halves, mask, PIXEL_A, rng)
+    beyond = slice(found.randomised_from + 2, None)
+    m, r, c = (x[beyond] for x in (found.masked, found.randomised, found.corrected))
+    assert (r > 0.999).any()
+    assert (c <= m + 1e-6).all()
+    assert (c[r >= m] <= 1e-6).all()
 
 
 def test_a_mask_that_keeps_shared_noise_is_caught(rng: np.random.Generator) -> None:

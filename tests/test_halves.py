@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from helixnb.core.halves import split_by_filament
+from helixnb.errors import InputError
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -22,6 +23,11 @@ def test_filaments_stay_whole_and_halves_balanced(seed: int) -> None:
 def test_two_filaments_go_to_two_halves(rng: np.random.Generator) -> None:
     half = split_by_filament(np.repeat([0, 1], [500, 3]).astype(np.int32), rng)
     assert half[0] != half[-1]
+
+
+def test_one_filament_cannot_be_split(rng: np.random.Generator) -> None:
+    with pytest.raises(InputError, match="at least two"):
+        split_by_filament(np.zeros(9, np.int32), rng)
 
 
 def test_split_follows_the_seed() -> None:

@@ -110,7 +110,9 @@ def test_sums_are_the_adjoint_of_scoring(rng: np.random.Generator) -> None:
     search = level(K_MAX, n_axial=3, n_azimuth=80, m_max=36)
     stack = rng.standard_normal((2, BOX, BOX))
     images = chunk(stack, np.array([20.0, -70.0]), K_MAX)
-    cells = Cells(*(np.array(a, np.int32) for a in ([0, 1], [0, 1], [0] * 2, [0] * 2, [0] * 2)))
+    cells = Cells(
+        *(np.array(a, np.int32) for a in ([0, 1], [0, 1], [0] * 2, [0] * 2, [0] * 2))
+    )
     weights = rng.random((2, 3, 80)).astype(np.float32)
     posterior = Posterior(search, cells, weights, np.ones(2), np.ones(2), 0)
     frames = make_frames(images, cells, search, NOISE, SPACING, BACKEND)

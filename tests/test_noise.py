@@ -85,9 +85,7 @@ def test_residual_is_the_noise_that_was_added(
     error = found[1 : k_max - 1] - truth
     assert (np.abs(error) < 0.12 * truth + 0.05 * signal).all()
     # Two halves against their own references are one mean over all images.
-    again = residual_power(
-        power, guess, [sums, sums], [reference, reference], rings
-    )
+    again = residual_power(power, guess, [sums, sums], [reference, reference], rings)
     np.testing.assert_allclose(again, found, rtol=1e-6)
     # A reference of nothing explains nothing.
     blind = residual_power(power, guess, [sums], [0 * reference], rings)

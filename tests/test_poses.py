@@ -14,9 +14,7 @@ from helixnb.core.search import Cells, SearchLevel
 from tests.oracles import projection
 from tests.scenes import chunk, level, simulate
 
-LEVEL = level(
-    8, n_psi=3, n_tilt=3, n_shift=4, n_axial=6, n_azimuth=60, rise_px=9.0
-)
+LEVEL = level(8, n_psi=3, n_tilt=3, n_shift=4, n_axial=6, n_azimuth=60, rise_px=9.0)
 
 
 def _chunk(n: int, psi_deg: float = 30.0) -> Chunk:
@@ -159,22 +157,16 @@ def test_angles_stay_in_their_range(rng: np.random.Generator) -> None:
 def test_poses_are_put_where_they_belong() -> None:
     all_poses = Poses.empty(5)
     assert np.isnan(all_poses.psi_deg).all()
-    some = _poses(
-        2, psi_deg=np.array([1.0, 2.0]), polarity=np.array([1, 0], np.int8)
-    )
+    some = _poses(2, psi_deg=np.array([1.0, 2.0]), polarity=np.array([1, 0], np.int8))
     all_poses.put(np.array([3, 1]), some)
-    np.testing.assert_array_equal(
-        all_poses.psi_deg, [np.nan, 2.0, np.nan, 1.0, np.nan]
-    )
+    np.testing.assert_array_equal(all_poses.psi_deg, [np.nan, 2.0, np.nan, 1.0, np.nan])
     np.testing.assert_array_equal(all_poses.polarity, [0, 0, 0, 1, 0])
     assert all_poses.polarity.dtype == np.int8
 
 
 def test_start_has_random_azimuths_and_the_prior_polarities() -> None:
     n = 600
-    images = chunk(
-        np.zeros((n, 24, 24)), np.zeros(n), 8, polarity_prior=(0.75, 0.25)
-    )
+    images = chunk(np.zeros((n, 24, 24)), np.zeros(n), 8, polarity_prior=(0.75, 0.25))
     search = level(8, n_azimuth=36, rise_px=0.0)
     posterior = random_posterior(images, search, np.random.default_rng(5))
     np.testing.assert_array_equal(posterior.weights.sum((1, 2)), 1)

@@ -86,8 +86,9 @@ def _sinc_table(taps: int) -> NDArray[np.float32]:
     offset = np.arange(taps) - (taps // 2 - 1)
     x = fraction[:, None] - offset[None, :]
     window = np.i0(4.0 * np.sqrt(np.clip(1 - (2 * x / taps) ** 2, 0, None)))
-    weights = np.sinc(x) * window
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    weights: NDArray[np.float64] = np.sinc(x) * window
+    weights /= weights.sum(1, keepdims=True)
+    return weights.astype(np.float32)
 
 
 _IMAGE_TABLE = _image_table()
@@ -122,7 +123,9 @@ class CPU:
         Parameters
         ----------
         function : callable
+            Takes one item; called from several threads.
         items : iterable
+            Taken only a few ahead of the results.
 
         Yields
         ------
@@ -213,6 +216,7 @@ class CPU:
         Parameters
         ----------
         harmonics : ndarray of complex64, shape (n_z, n_r, n_m)
+            F_n(R, Z) of the reference.
         oversampling : int
             Samples per Fourier pixel of `harmonics`.
         cyclic : int
@@ -253,6 +257,7 @@ class CPU:
         accumulator : ndarray of complex64, shape (k_max + 1, k_max + 1, n_m)
             F_n(R, Z) at one sample per Fourier pixel.
         fan : ndarray of complex64, shape (k_max + 1, 2 k_max + 1, n_m)
+            Slice harmonics to add.
         cyclic : int
             Azimuthal orders are cyclic * m.
         tilt_offset_deg : float
@@ -281,9 +286,11 @@ class CPU:
         Parameters
         ----------
         amplitudes : ndarray of complex64, shape (n, n_pairs)
+            a_p of each cell.
         harmonic : ndarray of int32, shape (n_pairs,)
             Signed harmonic index m of each pair.
         row_phase : ndarray of complex64, shape (n_pairs, n_shifts)
+            exp(-2 pi i v_p s / D).
         n_harmonics : int
             m_max + 1.
 
@@ -308,9 +315,13 @@ class CPU:
         Parameters
         ----------
         data : ndarray of complex64, shape (n_rows, n_frames, n_columns)
+            Filament-frame data.
         frame : ndarray of int64, shape (n,)
+            Frame to copy.
         phase : ndarray of complex64, shape (n_shifts, n_columns)
+            Factor of each column at each shift.
         shift : ndarray of int32, shape (n,)
+            Row of `phase` by which the copy is multiplied.
 
         Returns
         -------
@@ -331,7 +342,9 @@ class CPU:
         Parameters
         ----------
         tables : ndarray of float32, shape (n, n_axial, n_azimuth)
+            Likelihood of each cell over axial shift and azimuth.
         messages : ndarray of float32, shape (..., n_axial, n_azimuth)
+            Weight of each axial shift and azimuth, by state.
         state : ndarray of int32, shape (n,)
             Index into the leading axes of `messages`, flattened.
 

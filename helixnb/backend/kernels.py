@@ -242,5 +242,5 @@ def weigh(tables, messages, state, mass):  # type: ignore[no-untyped-def]
             part = np.float32(0)
             for j in range(first, min(first + 64, size)):
                 part += table[j] * message[j]
-            total += part
+            total += part  # type: ignore[assignment]
         mass[i] = total

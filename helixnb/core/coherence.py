@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 _TINY = 1e-30
 """Stands for zero where a logarithm is taken; safe in single precision."""
 
+_LEAST = np.float32(1e-20)
+"""Least prior of a state, the most probable one of its segment having 1."""
+
 
 @dataclass(frozen=True)
 class CoherenceModel:
@@ -82,7 +85,8 @@ class _Modes:
             -0.5 * (self.omega * axial_sd) ** 2 - 0.5 * (self.order * turn_sd) ** 2
         )
         move = np.exp(1j * self.omega * np.asarray(shift_px)[..., None, None])
-        return (blur * move).astype(np.complex64)
+        transfer: NDArray[np.complex128] = blur * move
+        return transfer.astype(np.complex64)
 
 
 def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int) -> _Modes:
@@ -120,6 +124,7 @@ def filament_messages(
     polarity_prior : ndarray of float64, shape (2,)
         Prior probability of each polarity for the filament.
     model : CoherenceModel
+        How tightly neighbouring segments are tied.
 
     Returns
     -------
@@ -147,11 +152,16 @@ def filament_messages(
     own = np.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission
     prior = _log_or_never(polarity_prior)
     whole = (left + log_emission + log_scale[track]).sum(0) + prior
-    weight = np.exp(whole - whole.max() - (own - own.max(1, keepdims=True)))
+    least = np.where(polarity_prior > 0, _LEAST, np.float32(0))[:, None, None]
     messages = np.empty_like(evidence)
     for i, segment in enumerate(track):
         spread = modes.inverse(modes.forward(joint[i]) * picking)
-        messages[segment] = spread * weight[i, :, None, None].astype(np.float32)
+        highest = np.maximum(spread.max((1, 2)), _TINY)
+        level = whole - own[i] + np.log(highest)
+        weight = np.exp(level - level.max()) / highest
+        message = spread * weight[:, None, None].astype(np.float32)
+        # A segment that contradicts the rest of its filament still keeps a pose.
+        messages[segment] = np.maximum(message, least)
     return messages
 
 
@@ -206,6 +216,7 @@ def independent_messages(
     log_scale : ndarray of float64, shape (n, 2)
         As in `filament_messages`.
     polarity_prior : ndarray of float64, shape (2,)
+        Prior probability of each polarity.
     table_shape : tuple of int
         (n_axial, n_azimuth).
 

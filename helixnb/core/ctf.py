@@ -20,6 +20,7 @@ def electron_wavelength_A(voltage_kV: NDArray[np.float64]) -> NDArray[np.float64
     Parameters
     ----------
     voltage_kV : ndarray of float64
+        Acceleration voltage, kV.
 
     Returns
     -------
@@ -35,6 +36,7 @@ def coefficients(particles: ParticleSet) -> NDArray[np.float64]:
     Parameters
     ----------
     particles : ParticleSet
+        Carries the optics and defocus of each image.
 
     Returns
     -------
@@ -79,4 +81,5 @@ def evaluate(
     mean, half, azimuth, k2, k4, constant = coefficient
     s2 = kx_per_A**2 + ky_per_A**2
     defocus = mean + half * np.cos(2 * (np.arctan2(ky_per_A, kx_per_A) - azimuth))
-    return np.sin(k2 * defocus * s2 - k4 * s2**2 + constant)
+    value: NDArray[np.float64] = np.sin(k2 * defocus * s2 - k4 * s2**2 + constant)
+    return value

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import finufft
 import numpy as np
 import scipy.fft as sfft
 from numpy.typing import NDArray
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _NUFFT_TOLERANCE = 1e-4
 
@@ -114,6 +117,7 @@ class CylinderGrid:
         Parameters
         ----------
         volume : ndarray of float32, shape (box, box, box)
+            Map with the helix axis along z.
 
         Returns
         -------
@@ -150,6 +154,7 @@ class CylinderGrid:
         Parameters
         ----------
         planes : ndarray of complex64, shape (box, n_r, m_max + 1)
+            From `planes_from_volume`.
 
         Returns
         -------
@@ -175,6 +180,7 @@ class CylinderGrid:
         Parameters
         ----------
         volume : ndarray of float32, shape (box, box, box)
+            Map with the helix axis along z.
 
         Returns
         -------
@@ -188,6 +194,7 @@ class CylinderGrid:
         Parameters
         ----------
         harmonics : ndarray of complex64, shape (n_z, n_r, n_m)
+            F_n(R, Z) for Z >= 0.
 
         Returns
         -------
@@ -232,7 +239,7 @@ def centre_to_corner(
     return out
 
 
-def corner_to_centre(periodic: NDArray[np.float32], box: int) -> NDArray[np.float32]:
+def corner_to_centre(periodic: NDArray[_Scalar], box: int) -> NDArray[_Scalar]:
     """Crop axis 0 to `box`, the centre moved from index 0 to box // 2."""
     half = box // 2
     return np.concatenate([periodic[len(periodic) - half :], periodic[: box - half]])

@@ -105,14 +105,17 @@ def expectation(
     Parameters
     ----------
     chunk : Chunk
+        Images of whole filaments.
     fans : list of Fan
         The reference at each search level, finest last.
     noise_power : ndarray of float64, shape (>= k_max + 1,)
         Noise power of each ring.
     settings : SearchSettings
+        How the posterior is formed.
     spacing_per_A : float
         One Fourier pixel in 1/A.
     backend : Backend
+        Where it runs.
 
     Returns
     -------

@@ -89,12 +89,15 @@ def build_fan(
     harmonics : ndarray of complex64, shape `grid.shape`
         The reference F_n(R, Z).
     grid : CylinderGrid
+        Sampling of `harmonics`.
     level : SearchLevel
+        Tilts, shifts and band limit to prepare.
     signal_weight : ndarray of float64, shape (k_max + 1,)
         Mean C^2 / noise power of each ring over the images.
     likelihood_power : float
         Exponent on the likelihood, which scales what a pair can change.
     backend : Backend
+        Where it runs.
 
     Returns
     -------

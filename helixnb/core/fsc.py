@@ -59,6 +59,7 @@ def shell_correlation(
     first, second : ndarray of complex64, shape (box, box, box // 2 + 1)
         From `scipy.fft.rfftn`.
     box_px : int
+        Edge of the maps, pixels.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def shell_correlation(
 
     def sums(values: NDArray[np.floating]) -> NDArray[np.float64]:
         total = np.bincount(shell, (values * weight).ravel(), minlength=n_shells)
-        return total[:n_shells]
+        return np.asarray(total[:n_shells], np.float64)
 
     cross = sums((first * np.conj(second)).real.astype(np.float64))
     power = sums(np.abs(first).astype(np.float64) ** 2) * sums(
@@ -97,9 +98,11 @@ def half_map_fsc(
     Parameters
     ----------
     first, second : ndarray of float32, shape (box, box, box)
+        Raw half-maps, unmasked.
     mask : ndarray of float32, same shape
         Soft mask that stays away from the box ends.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
     rng : numpy.random.Generator
         Draws the random phases.
 
@@ -109,15 +112,15 @@ def half_map_fsc(
     """
     box = len(first)
     raw = [sfft.rfftn(m, workers=-1) for m in (first, second)]
-    unmasked = shell_correlation(*raw, box)
+    unmasked = shell_correlation(raw[0], raw[1], box)
     masked_maps = [sfft.rfftn(m * mask, workers=-1) for m in (first, second)]
-    masked = shell_correlation(*masked_maps, box)
+    masked = shell_correlation(masked_maps[0], masked_maps[1], box)
     start = first_below(unmasked, RANDOMISE_BELOW)
     scrambled = [
         sfft.rfftn(_randomise(spectrum, start, box, rng) * mask, workers=-1)
         for spectrum in raw
     ]
-    randomised = shell_correlation(*scrambled, box)
+    randomised = shell_correlation(scrambled[0], scrambled[1], box)
     corrected = masked.copy()
     # Two shells of grace, as in RELION: the mask mixes kept and random phases there.
     beyond = slice(start + 2, None)
@@ -140,7 +143,7 @@ def _randomise(
     noise = sfft.rfftn(rng.standard_normal((box, box, box), np.float32), workers=-1)
     noise *= np.abs(spectrum) / np.maximum(np.abs(noise), 1e-20)
     mixed = np.where(shell_index(box) < start, spectrum, noise)
-    return sfft.irfftn(mixed, (box, box, box), workers=-1)
+    return np.asarray(sfft.irfftn(mixed, (box, box, box), workers=-1), np.float32)
 
 
 def first_below(curve: NDArray[np.float64], threshold: float) -> int:
@@ -149,7 +152,9 @@ def first_below(curve: NDArray[np.float64], threshold: float) -> int:
     Parameters
     ----------
     curve : ndarray of float64
+        FSC by shell, from the origin.
     threshold : float
+        Value to fall below.
 
     Returns
     -------
@@ -171,7 +176,9 @@ def resolution_A(
     Parameters
     ----------
     frequency_per_A : ndarray of float64
+        Frequency of each shell, 1/A.
     curve : ndarray of float64
+        FSC by shell, from the origin.
     threshold : float
         0.143 (Rosenthal and Henderson 2003, doi:10.1016/j.jmb.2003.07.013) or 0.5.
     from_shell : int

@@ -81,7 +81,8 @@ class HalfPlane:
         ndarray of float64, shape (k_max + 1,)
         """
         weighted = (self.multiplicity * values).ravel().astype(np.float64)
-        return np.bincount(self.ring.ravel(), weighted, minlength=self.k_max + 1)
+        sums = np.bincount(self.ring.ravel(), weighted, minlength=self.k_max + 1)
+        return np.asarray(sums, np.float64)
 
     @cached_property
     def ring_counts(self) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.errors import InputError
+
 
 def split_by_filament(
     filament: NDArray[np.int32], rng: np.random.Generator
@@ -22,13 +24,24 @@ def split_by_filament(
     filament : ndarray of int32, shape (n,)
         Filament of each segment, 0..n_filaments - 1.
     rng : numpy.random.Generator
+        Draws the order of the filaments.
 
     Returns
     -------
     ndarray of int8, shape (n,)
         0 or 1.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two filaments.
     """
     sizes = np.bincount(filament)
+    if len(sizes) < 2:
+        raise InputError(
+            "The particles are all of one filament, but half-sets are of whole "
+            "filaments: give segments of at least two."
+        )
     half_of = np.zeros(len(sizes), np.int8)
     totals = [0, 0]
     for which in rng.permutation(len(sizes)):

@@ -28,6 +28,7 @@ def window(box_px: int) -> NDArray[np.float32]:
     Parameters
     ----------
     box_px : int
+        Edge of the images, pixels.
 
     Returns
     -------
@@ -45,6 +46,7 @@ def normalise(images: NDArray[np.float32]) -> NDArray[np.float32]:
     Parameters
     ----------
     images : ndarray of float32, shape (n, box, box)
+        As read.
 
     Returns
     -------
@@ -56,11 +58,12 @@ def normalise(images: NDArray[np.float32]) -> NDArray[np.float32]:
     centred = images - mean[:, None, None].astype(np.float32)
     variance = np.einsum("nyx,nyx,yx->n", centred, centred, soft, optimize=True) / area
     scale = soft / np.sqrt(np.maximum(variance, 1e-20))[:, None, None]
-    return np.multiply(centred, scale, dtype=np.float32)
+    scaled: NDArray[np.float32] = np.multiply(centred, scale, dtype=np.float32)
+    return scaled
 
 
 def padded_transforms(images: NDArray[np.float32], k_max: int) -> NDArray[np.complex64]:
-    """Transforms of normalised images, band-limited and padded for interpolation.
+    """Transform normalised images, band-limited and padded for interpolation.
 
     Parameters
     ----------
@@ -94,4 +97,4 @@ def padded_transforms(images: NDArray[np.float32], k_max: int) -> NDArray[np.com
     padded[:, near, far] = real[:, near, last]
     padded[:, far, near] = real[:, last, near]
     padded[:, far, far] = real[:, last, last]
-    return sfft.rfft2(padded)
+    return np.asarray(sfft.rfft2(padded), np.complex64)

@@ -24,9 +24,11 @@ def random_posterior(
     Parameters
     ----------
     chunk : Chunk
+        Images to place.
     level : SearchLevel
         With one cell along psi, tilt and transverse shift, and one axial shift.
     rng : numpy.random.Generator
+        Draws azimuths and polarities.
 
     Returns
     -------

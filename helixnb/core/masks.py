@@ -29,6 +29,7 @@ def axial_window(box_px: int, fraction: float, edge_px: float) -> NDArray[np.flo
     Parameters
     ----------
     box_px : int
+        Length of the axis, pixels.
     fraction : float
         Part of the box kept at half height.
     edge_px : float
@@ -57,6 +58,7 @@ def cylinder(
     Parameters
     ----------
     box_px : int
+        Edge of the map, pixels.
     outer_radius_px, inner_radius_px : float
         Radii at which the mask is still 1.
     axial_fraction : float

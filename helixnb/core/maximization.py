@@ -58,6 +58,7 @@ class Accumulator:
         Parameters
         ----------
         grid : CylinderGrid
+            Sampling of the sums.
         """
         n_w = min(WEIGHT_HARMONICS, grid.m_max)
         return cls(
@@ -81,11 +82,13 @@ class Accumulator:
         Parameters
         ----------
         posterior : Posterior
+            Weights of the poses, sorted by tilt.
         frames : Frames
             Data of the posterior's cells, to the band limit of the grid.
         n_images : int
             Images in the chunk.
         backend : Backend
+            Where it runs.
         """
         level = posterior.level
         tilts = posterior.cells.tilt
@@ -104,11 +107,12 @@ class Accumulator:
 
 
 def joined(first: Accumulator, second: Accumulator) -> Accumulator:
-    """Sums of both halves together.
+    """Add the sums of both halves.
 
     Parameters
     ----------
     first, second : Accumulator
+        On the same grid.
     """
     return Accumulator(
         first.grid,
@@ -121,7 +125,7 @@ def joined(first: Accumulator, second: Accumulator) -> Accumulator:
 def _fan_sums(
     posterior: Posterior, frames: Frames, rows: slice, accumulator: Accumulator
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-    """Data (v, u, m) and weights (v, u, w) of all cells at one tilt."""
+    """Sum data (v, u, m) and weights (v, u, w) of all cells at one tilt."""
     level, grid = posterior.level, accumulator.grid
     plane = HalfPlane(grid.k_max)
     n_w = accumulator.weight.shape[-1] // 2
@@ -186,10 +190,13 @@ def symmetrised(
     Parameters
     ----------
     accumulator : Accumulator
+        Sums before symmetrisation; left as they are.
     symmetry : HelicalSymmetry
+        Twist, rise and point group.
     order : int
         Number of copies; which they are is `HelicalSymmetry.copies`.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
 
     Returns
     -------

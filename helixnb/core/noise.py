@@ -50,7 +50,7 @@ def residual_power(
     references: list[NDArray[np.complex64]],
     ring_counts: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Expected power of what the references leave unexplained, ring by ring.
+    """Estimate the power that the references leave unexplained, ring by ring.
 
     Parameters
     ----------
@@ -84,4 +84,7 @@ def residual_power(
     per_component = explained / (n_images * np.maximum(ring_counts, 1))
     used = slice(grid.k_max + 1)
     residual = image_power[used] - noise_power[used] * per_component
-    return np.clip(residual, 0.1 * image_power[used], image_power[used])
+    bounded: NDArray[np.float64] = np.clip(
+        residual, 0.1 * image_power[used], image_power[used]
+    )
+    return bounded

@@ -58,6 +58,7 @@ class Poses:
         Parameters
         ----------
         n : int
+            Number of images.
         """
         values = {f.name: np.full(n, np.nan) for f in fields(cls)}
         values["polarity"] = np.zeros(n, np.int8)
@@ -69,7 +70,9 @@ class Poses:
         Parameters
         ----------
         index : ndarray of int
+            Where each of the poses goes.
         poses : Poses
+            Poses to write.
         """
         for f in fields(self):
             getattr(self, f.name)[index] = getattr(poses, f.name)
@@ -98,7 +101,9 @@ def summarise(chunk: Chunk, posterior: Posterior, cyclic: int) -> Poses:
     Parameters
     ----------
     chunk : Chunk
+        Images that the posterior belongs to.
     posterior : Posterior
+        On the finest level.
     cyclic : int
         Order of the cyclic group, which sets the range of azimuths.
 
@@ -153,11 +158,14 @@ def _modes(
     )
     image = np.arange(n)
 
-    def offset(before: NDArray, at: NDArray, after: NDArray) -> NDArray[np.float64]:
+    def offset(
+        before: NDArray[np.float32], at: NDArray[np.float32], after: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         # A Gaussian posterior is a parabola in the logarithm.
         low, mid, high = (np.log(np.maximum(t, 1e-30)) for t in (before, at, after))
         curvature = np.minimum(low + high - 2 * mid, -1e-6)
-        return np.clip(0.5 * (low - high) / curvature, -0.5, 0.5)
+        step: NDArray[np.float32] = np.clip(0.5 * (low - high) / curvature, -0.5, 0.5)
+        return step
 
     peak = tables[image, row, column]
     turn = offset(

@@ -25,6 +25,7 @@ def solve(
     Parameters
     ----------
     accumulator : Accumulator
+        Sums of data and weights.
     inverse_signal : ndarray of float64, shape (k_max + 1,), or None
         1 / tau^2, the inverse signal power of each shell, in the units of the
         weights (RELION's Wiener filter, Scheres 2012,
@@ -57,7 +58,8 @@ def _to_azimuth(
 ) -> NDArray[np.complex64]:
     full = np.zeros((*harmonics.shape[:2], n_theta), np.complex64)
     full[..., np.arange(-m_max, m_max + 1) % n_theta] = harmonics
-    return sfft.ifft(full, axis=-1, workers=-1) * np.float32(n_theta)
+    turned = sfft.ifft(full, axis=-1, workers=-1) * np.float32(n_theta)
+    return np.asarray(turned, np.complex64)
 
 
 def shell_mean_weight(accumulator: Accumulator) -> NDArray[np.float64]:
@@ -66,6 +68,7 @@ def shell_mean_weight(accumulator: Accumulator) -> NDArray[np.float64]:
     Parameters
     ----------
     accumulator : Accumulator
+        Sums whose weights are averaged.
 
     Returns
     -------
@@ -80,7 +83,8 @@ def _floor(accumulator: Accumulator) -> NDArray[np.float64]:
     grid = accumulator.grid
     mean = shell_mean_weight(accumulator)
     shell = np.minimum(np.rint(grid.radius).astype(int), grid.k_max)
-    return _FLOOR * np.maximum(mean[shell], 1e-3 * mean.mean())
+    raised: NDArray[np.float64] = np.maximum(mean[shell], 1e-3 * mean.mean())
+    return _FLOOR * raised
 
 
 def shell_noise(accumulator: Accumulator) -> NDArray[np.float64]:
@@ -89,6 +93,7 @@ def shell_noise(accumulator: Accumulator) -> NDArray[np.float64]:
     Parameters
     ----------
     accumulator : Accumulator
+        Sums whose weights tell the noise.
 
     Returns
     -------
@@ -124,6 +129,7 @@ def join_low_resolution(
     Parameters
     ----------
     halves : tuple of Accumulator
+        Sums of both halves; left as they are.
     k_split : float
         Fourier pixels.
 

@@ -42,9 +42,11 @@ def regrow(
     planes : ndarray of complex64, shape (box, n_r, n_orders)
         Azimuthal harmonics of each z plane.
     symmetry : HelicalSymmetry
+        Twist and rise of the copies.
     orders : ndarray of int64, shape (n_orders,)
         Azimuthal order n of the last axis.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
     reach : int or None
         Use mates at most this many subunits away, from a central part just large
         enough; None uses all. A short reach tolerates error in the symmetry.
@@ -72,11 +74,12 @@ def regrow(
     x = 2 * np.pi * z[:, None] * rise_px + orders * np.deg2rad(symmetry.twist_deg)
     spectrum *= _sum_of_phases(x, reach)[:, None, :].astype(np.complex64)
     grown = corner_to_centre(sfft.ifft(spectrum, axis=0, workers=-1), box)
-    return grown / np.maximum(coverage, 1e-3)[:, None, None].astype(np.float32)
+    divisor = np.maximum(coverage, 1e-3)[:, None, None].astype(np.float32)
+    return np.asarray(grown / divisor, np.complex64)
 
 
 def _central_window(
-    height: NDArray[np.floating], box: int, fraction: float
+    height: NDArray[np.floating | np.integer], box: int, fraction: float
 ) -> NDArray[np.float64]:
     """Soft window over the central part of the axis, for any real height."""
     edge = _EDGE_FRACTION * box * 2
@@ -100,6 +103,7 @@ def end_window(box_px: int) -> NDArray[np.float32]:
     Parameters
     ----------
     box_px : int
+        Length of the axis, pixels.
     """
     height = np.abs(np.arange(box_px) - box_px // 2)
     edge = _EDGE_FRACTION * box_px
@@ -123,7 +127,9 @@ def reference_harmonics(
     grid : CylinderGrid
         At oversampling 2.
     symmetry : HelicalSymmetry
+        Twist and rise of the copies.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
     reach : int or None
         As in `regrow`.
 

@@ -93,11 +93,17 @@ def make_frames(
     Parameters
     ----------
     chunk : Chunk
+        Images to turn.
     cells : Cells
+        Tell which angles are needed.
     level : SearchLevel
+        Grid that the cells index.
     noise_power : ndarray of float64, shape (>= k_max + 1,)
+        Noise power of each ring.
     spacing_per_A : float
+        One Fourier pixel, 1/A.
     backend : Backend
+        Where it runs.
 
     Returns
     -------
@@ -138,11 +144,17 @@ def score_cells(
     Parameters
     ----------
     cells : Cells
+        Pose cells, sorted by tilt.
     frames : Frames
+        Data of those cells, from `make_frames`.
     fan : Fan
+        The reference at this level.
     log_prior : ndarray of float32, shape (n_cells,)
+        Log prior of each cell, from `log_prior`.
     power : float
+        Exponent; 1 for the posterior.
     backend : Backend
+        Where it runs.
 
     Returns
     -------
@@ -212,9 +224,13 @@ def log_prior(
     Parameters
     ----------
     chunk : Chunk
+        Carries the given angles.
     cells : Cells
+        Pose cells to weigh.
     level : SearchLevel
+        Grid that the cells index.
     spread : PoseSpread
+        Standard deviations of the priors.
 
     Returns
     -------

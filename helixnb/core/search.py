@@ -110,7 +110,7 @@ class SearchLevel:
 
 
 def _centred(n: int, step: float) -> NDArray[np.float64]:
-    return (np.arange(n) - (n - 1) / 2) * step
+    return (np.arange(n, dtype=np.float64) - (n - 1) / 2) * step
 
 
 def harmonic_limit(k_max: int, box_px: int, radius_px: float, cyclic: int) -> int:
@@ -123,6 +123,7 @@ def harmonic_limit(k_max: int, box_px: int, radius_px: float, cyclic: int) -> in
     k_max : int
         Band limit, Fourier pixels.
     box_px : int
+        Edge of the map, pixels.
     radius_px : float
         Outer radius of the map.
     cyclic : int
@@ -155,7 +156,9 @@ def plan_levels(
     k_max : int
         Band limit of the finest level.
     box_px : int
+        Edge of the images, pixels.
     pixel_size_A : float
+        Edge of a pixel, Angstrom.
     radius_px : float
         Outer radius of the map.
     rise_px : float
@@ -280,7 +283,9 @@ def complete_grid(n_images: int, level: SearchLevel) -> Cells:
     Parameters
     ----------
     n_images : int
+        Images in the chunk.
     level : SearchLevel
+        Grid to fill.
 
     Returns
     -------

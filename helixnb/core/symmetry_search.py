@@ -92,6 +92,7 @@ def layer_power(
     window : ndarray of float32, shape (box,)
         Soft axial window.
     pixel_size_A : float
+        Edge of a voxel, Angstrom.
 
     Returns
     -------
@@ -123,8 +124,11 @@ def score_grid(
     Parameters
     ----------
     layers : LayerPower
+        Power of the map, from `layer_power`.
     twist_deg : ndarray of float64, shape (n_twist,)
+        Twists to score, degrees per subunit.
     rise_A : ndarray of float64, shape (n_rise,)
+        Rises to score, Angstrom, > 0.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def score_grid(
         sine = np.sin(lag * turn) @ layers.power.T @ np.sin(lag * climb)
         overlap = _overlap(layers, lag * rise_A)
         total += (cosine - sine) / np.maximum(overlap, 1e-3 * no_shift)
-    return total / len(lags) * no_shift / layers.power.sum()
+    return total / len(lags) * no_shift / float(layers.power.sum())
 
 
 def _usable_lags(layers: LayerPower, rise_A: float) -> NDArray[np.int64]:
@@ -152,12 +156,15 @@ def _usable_lags(layers: LayerPower, rise_A: float) -> NDArray[np.int64]:
     return np.unique(np.rint(np.linspace(1, most, min(most, MAX_LAGS))).astype(int))
 
 
-def _overlap(layers: LayerPower, shift_A: NDArray[np.float64]) -> NDArray[np.float64]:
+def _overlap(layers: LayerPower, shift_A: NDArray[np.floating]) -> NDArray[np.float64]:
     """Sum of window(z) window(z - shift), linear between voxels."""
     window = layers.window
     correlation = np.correlate(window, window, "full")[len(window) - 1 :]
     lags = np.arange(len(window))
-    return np.interp(shift_A / layers.pixel_size_A, lags, correlation, right=0.0)
+    overlap: NDArray[np.float64] = np.interp(
+        shift_A / layers.pixel_size_A, lags, correlation, right=0.0
+    )
+    return overlap
 
 
 def search(
@@ -171,6 +178,7 @@ def search(
     Parameters
     ----------
     layers : LayerPower
+        Power of the map, from `layer_power`.
     twist_range_deg, rise_range_A : tuple of float
         Extents.
     n_grid : int

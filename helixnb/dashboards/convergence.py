@@ -114,7 +114,7 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
         xticks=_iteration_ticks(int(last)),
         show_legend=len(traces) > 1,
         responsive=True,
-        min_width=200,
+        min_width=170,
         height=200,
         toolbar=None,
         show_grid=True,
@@ -144,6 +144,6 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     def pane(quantity: str) -> pn.pane.HoloViews:
         plotted = live_plot(follow, lambda s: plot(s.history, quantity))
-        return plot_pane(plotted, "1 1 210px")
+        return plot_pane(plotted, "1 1 180px")
 
     return pn.FlexBox(*map(pane, PANELS), sizing_mode="stretch_width")

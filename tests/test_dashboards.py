@@ -1,0 +1,527 @@
+"""Dashboards: what the plots show, and that page and session follow each other."""
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import panel as pn
+import pytest
+import xarray as xr
+
+from helixnb import Session, refinement, results
+from helixnb.dashboards import (
+    controls,
+    convergence,
+    dashboard,
+    fsc,
+    orientations,
+    score_map,
+    slices,
+)
+from helixnb.dashboards.live import SessionView, live_plot
+from helixnb.dashboards.parameter_widgets import ParameterWidgets
+from helixnb.parameters import field_names
+from tests.standins import (
+    PIXEL_SIZE_A,
+    RISE_A,
+    TWIST_DEG,
+    StandinParticles,
+    standin_initial_state,
+    standin_parameters,
+    standin_state,
+    standin_step,
+)
+
+TIMEOUT_S = 20
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bokeh() -> None:
+    hv.extension("bokeh")
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Session of which each step takes no time."""
+    monkeypatch.setattr(refinement, "initial_state", standin_initial_state)
+    monkeypatch.setattr(refinement, "step", standin_step())
+    particles: Any = StandinParticles()
+    return Session(particles, standin_parameters(), progress=False)
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def option(element: Any, name: str, group: str = "plot") -> Any:
+    return hv.Store.lookup_options("bokeh", element, group).kwargs[name]
+
+
+def title(element: Any) -> str:
+    return str(option(element, "title"))
+
+
+def frame(plot: hv.DynamicMap) -> Any:
+    return plot[()]
+
+
+def texts(page: Any) -> str:
+    """All HTML on a page."""
+    return " ".join(str(pane.object) for pane in pn.panel(page).select(pn.pane.HTML))
+
+
+def buttons(page: Any) -> dict[str, pn.widgets.Button]:
+    return {b.label: b for b in pn.panel(page).select(pn.widgets.Button)}
+
+
+def plots(page: Any) -> list[pn.pane.HoloViews]:
+    return list(pn.panel(page).select(pn.pane.HoloViews))
+
+
+# --- curves -----------------------------------------------------------------------
+
+
+def test_fsc_axis_is_ticked_in_angstrom() -> None:
+    ticks = fsc.resolution_ticks(1 / 6.0)
+    assert ticks[-1] == (pytest.approx(1 / 6), "6")
+    assert all(float(label) == pytest.approx(1 / place) for place, label in ticks)
+    assert np.diff([place for place, _ in ticks]).min() >= 0.05 / 6
+
+
+def test_fsc_shows_every_curve_and_where_the_halves_split() -> None:
+    state = standin_state(4)
+    drawn = fsc.plot(results.fsc(state))
+    curves = {c.label: c for c in drawn if isinstance(c, hv.Curve)}
+    assert set(curves) == {"corrected", "masked", "unmasked", "phases randomised"}
+    np.testing.assert_array_equal(
+        curves["corrected"].dimension_values("FSC"), state.fsc.corrected
+    )
+    (split,) = [e for e in drawn if isinstance(e, hv.VLines)]
+    assert split.data.iloc[0, 0] == pytest.approx(
+        1 / state.parameters.split_resolution_A
+    )
+
+
+def test_fsc_follows_the_session_and_remembers_earlier_iterations(
+    session: Session,
+) -> None:
+    session.step()
+    live = fsc.view(session).object
+    for _ in range(6):  # more than a session keeps
+        session.step()
+        drawn = frame(live)
+    assert title(drawn).startswith("FSC of iteration 7")
+    (earlier,) = [e for e in drawn if isinstance(e, hv.Path)]
+    assert len(earlier.split()) == 6
+    session.back(2)
+    (earlier,) = [e for e in frame(live) if isinstance(e, hv.Path)]
+    assert len(earlier.split()) == 4
+
+
+def test_convergence_shows_both_halves(session: Session) -> None:
+    for _ in range(4):
+        session.step()
+    drawn = convergence.plot(session.history, "twist")
+    labels = [c.label for c in drawn if isinstance(c, hv.Curve)]
+    assert labels == ["half A", "half B", "used"]
+    used = next(c for c in drawn if isinstance(c, hv.Curve) and c.label == "used")
+    # Searched from the second iteration on, the stand-in halves the error each time.
+    np.testing.assert_allclose(used.data["twist_deg"], [-59.5, -59.5, -59.75, -59.875])
+
+
+def test_convergence_of_nothing_is_empty() -> None:
+    for quantity in convergence.PANELS:
+        assert len(convergence.plot(pd.DataFrame(), quantity)) > 0
+
+
+def test_axes_grow_with_the_iterations(session: Session) -> None:
+    session.step()
+    live = SessionView(session)
+    plot = live_plot(live, lambda s: convergence.plot(s.history, "rise"))
+    figure = hv.renderer("bokeh").get_plot(plot)
+    for _ in range(5):
+        session.step()
+    assert figure.handles["x_range"].end > 5.9
+    assert figure.handles["y_range"].start < RISE_A + 0.05
+
+
+# --- orientations -----------------------------------------------------------------
+
+
+def poses(rot: list[float], tilt: list[float]) -> xr.Dataset:
+    return xr.Dataset({"rot": ("particle", rot), "tilt": ("particle", tilt)})
+
+
+def test_viewing_directions_are_where_they_belong() -> None:
+    image = orientations.plot(poses([100.0] * 3, [96.0] * 3), max_tilt_deg=15)
+    counts = image.dimension_values("segments", flat=False)
+    assert counts.sum() == 3
+    assert image[100.0, 6.0] == 3
+    assert image[100.0, -6.0] == 0
+
+
+def test_directions_beyond_the_limit_are_counted_at_its_edge() -> None:
+    image = orientations.plot(poses([0.0], [110.0]), max_tilt_deg=10)
+    assert image[0.0, 9.9] == 1
+
+
+def test_orientations_without_poses_are_empty() -> None:
+    particles: Any = StandinParticles()
+    nothing = results.orientations(standin_state(0), particles)
+    assert orientations.plot(nothing).dimension_values("segments").sum() == 0
+    drawn = orientations.histogram(nothing, "axial_shift")
+    assert drawn.dimension_values("segments").sum() == 0
+
+
+@pytest.mark.parametrize("name", list(orientations.RESIDUALS))
+def test_histograms_count_every_segment_once(name: str) -> None:
+    particles: Any = StandinParticles()
+    table = results.orientations(standin_state(3), particles)
+    drawn = orientations.histogram(table, name)
+    assert drawn.dimension_values("segments").sum() == len(particles)
+
+
+# --- score map --------------------------------------------------------------------
+
+
+def test_score_map_is_brightest_at_the_optimum() -> None:
+    found = results.score_map(standin_state(4))
+    assert found is not None
+    image = next(e for e in score_map.plot(found) if isinstance(e, hv.Image))
+    values = image.dimension_values("score", flat=False)
+    rise, twist = np.unravel_index(values.argmax(), values.shape)
+    twists = image.dimension_values("twist", expanded=False)
+    rises = image.dimension_values("rise", expanded=False)
+    assert twists[twist] == pytest.approx(TWIST_DEG, abs=np.diff(twists)[0])
+    assert rises[rise] == pytest.approx(RISE_A, abs=np.diff(rises)[0])
+
+
+def test_score_map_marks_both_halves_the_joint_optimum_and_what_comes_next() -> None:
+    state = standin_state(4)
+    found = results.score_map(state)
+    assert found is not None
+    drawn = score_map.plot(found, next_symmetry=(-60.5, 14.1))
+    points = {e.label: tuple(e.array()[0]) for e in drawn if isinstance(e, hv.Points)}
+    assert state.scores is not None
+    half_b = state.scores.half_B
+    assert points["half B"] == (half_b.best_twist_deg, half_b.best_rise_A)
+    assert points["joint"] == (TWIST_DEG, RISE_A)
+    assert points["next iteration"] == (-60.5, 14.1)
+
+
+def tap(pane: pn.pane.HoloViews, x: float, y: float) -> None:
+    (stream,) = [
+        s
+        for s in hv.streams.Stream.registry[pane.object]
+        if isinstance(s, hv.streams.Tap)
+    ]
+    stream.event(x=x, y=y)
+
+
+def test_a_click_chooses_twist_and_rise(session: Session) -> None:
+    session.run(3, background=False)
+    view = SessionView(session)
+    tap(score_map.view(view), -60.4, 14.3)
+    assert (session.parameters.twist_deg, session.parameters.rise_A) == (-60.4, 14.3)
+    session.step()
+    assert session.state is not None
+    assert session.state.parameters.rise_A == 14.3
+
+
+def test_a_click_that_is_refused_changes_nothing(session: Session) -> None:
+    session.run(3, background=False)
+    before = session.parameters.frozen
+    view = SessionView(session)
+    tap(score_map.view(view), -60.4, 100.0)  # wider than half the box
+    assert session.parameters.frozen == before
+    assert "rise_A" in view.problem
+
+
+def test_without_a_search_the_map_says_why(session: Session) -> None:
+    session.step()
+    drawn = score_map.draw(session, (0.0, 1.0))
+    assert title(drawn) == "Twist and rise are searched from 10 Å on"
+    session.parameters.search_symmetry = False
+    session.step()
+    assert "search_symmetry" in title(score_map.draw(session, (0.0, 1.0)))
+
+
+# --- slices -----------------------------------------------------------------------
+
+
+def marked_map(box: int = 8) -> xr.DataArray:
+    """Zero but for one voxel at z = 4, y = -2, x = 6 A."""
+    place = (np.arange(box) - box // 2) * 2.0
+    values = xr.DataArray(
+        np.zeros((box,) * 3, np.float32),
+        {"z": place, "y": place, "x": place},
+        ("z", "y", "x"),
+    )
+    values.loc[{"z": 4.0, "y": -2.0, "x": 6.0}] = 1.0
+    return values
+
+
+@pytest.mark.parametrize(
+    ("across", "position_A", "point"),
+    [("z", 4.0, (6.0, -2.0)), ("y", -2.0, (6.0, 4.0)), ("x", 6.0, (-2.0, 4.0))],
+)
+def test_slices_show_the_right_plane_the_right_way_round(
+    across: str, position_A: float, point: tuple[float, float]
+) -> None:
+    image = slices.plot(marked_map(), across=across, position_A=position_A)
+    assert image[point] == 1.0
+    assert image.dimension_values("density").sum() == 1.0
+    elsewhere = slices.plot(marked_map(), across=across, position_A=position_A - 2)
+    assert elsewhere.dimension_values("density").sum() == 0.0
+
+
+def test_grey_is_symmetric_about_zero_and_the_same_in_every_slice() -> None:
+    volume = marked_map()
+    limits = {
+        option(slices.plot(volume, across=a, position_A=z), "clim")
+        for a in "xyz"
+        for z in (-4.0, 0.0, 4.0)
+    }
+    ((low, high),) = limits
+    assert low == -high < 0
+
+
+def test_large_slices_are_averaged_down() -> None:
+    side = np.arange(1100) * 1.5
+    plane = xr.DataArray(
+        np.add.outer(np.arange(1100.0), np.zeros(1100)),
+        {"y": side, "x": side},
+        ("y", "x"),
+    )
+    values, (left, bottom, right, top) = slices.decimated(plane)
+    assert max(values.shape) <= slices.MAX_PIXELS
+    np.testing.assert_allclose(values[:, 0], np.arange(1.0, 1099, 3)[: len(values)])
+    assert (left, bottom) == (-0.75, -0.75)
+    assert right == top == pytest.approx(366 * 3 * 1.5 - 0.75)
+
+
+def test_half_maps_can_be_chosen(session: Session) -> None:
+    session.step()
+    assert session.state is not None
+    half_b = slices.chosen_map(session, "Half B")
+    np.testing.assert_array_equal(half_b.to_numpy(), session.state.half_maps[1])
+    page = slices.view(session)
+    (choice,) = page.select(pn.widgets.RadioButtonGroup)
+    choice.value = "Half B"
+    shown = frame(plots(page)[0].object)
+    middle = session.state.half_maps[1][len(half_b) // 2]
+    np.testing.assert_array_equal(shown.dimension_values("density", flat=False), middle)
+
+
+def test_a_slider_moves_its_slice_only(session: Session) -> None:
+    session.step()
+    page = slices.view(session)
+    sliders = list(page.select(pn.widgets.FloatSlider))
+    sliders[0].value = 4 * PIXEL_SIZE_A
+    shown = [title(frame(pane.object)) for pane in plots(page)]
+    assert shown == ["xy at z = 12.0 Å", "xz at y = 0.0 Å", "yz at x = 0.0 Å"]
+
+
+# --- parameters and buttons -------------------------------------------------------
+
+
+def test_every_parameter_has_a_widget_with_its_unit(session: Session) -> None:
+    widgets = ParameterWidgets(SessionView(session)).widgets
+    assert list(widgets) == field_names()
+    assert widgets["twist_deg"].label == "Twist (°)"
+    assert widgets["max_align_resolution_A"].label == "Max align resolution (Å)"
+    assert "CryoSPARC: Helical rise estimate" in widgets["rise_A"].description
+    assert "3 to 30 Å" in widgets["search_start_A"].description
+
+
+def test_an_edit_reaches_the_session_and_is_marked_until_used(session: Session) -> None:
+    session.step()
+    page = ParameterWidgets(SessionView(session))
+    widget = page.widgets["max_tilt_deg"]
+    widget.value = 9.0
+    assert session.parameters.max_tilt_deg == 9.0
+    assert widget.stylesheets
+    assert "max_tilt_deg: 15 → 9" in controls.messages_html(session)
+    session.step()
+    assert not widget.stylesheets
+    assert "max_tilt_deg" not in controls.messages_html(session)
+
+
+def test_a_number_left_empty_means_automatic(session: Session) -> None:
+    page = ParameterWidgets(SessionView(session))
+    widget = page.widgets["outer_diameter_A"]
+    assert widget.value is None
+    widget.value = 80.0
+    assert session.parameters.outer_diameter_A == 80.0
+    widget.value = None
+    assert session.parameters.outer_diameter_A is None
+
+
+def test_a_refused_value_is_explained_and_taken_back(session: Session) -> None:
+    view = SessionView(session)
+    widget = ParameterWidgets(view).widgets["rise_A"]
+    widget.value = -1.0
+    assert session.parameters.rise_A == 14.2
+    assert widget.value == 14.2
+    assert "rise_A must be between 0.01 and 1000" in view.problem
+    widget.value = 14.1
+    assert view.problem == ""
+
+
+def test_widgets_show_what_a_cell_or_an_iteration_set(session: Session) -> None:
+    widgets = ParameterWidgets(SessionView(session)).widgets
+    session.parameters.tilt_sd_deg = 2.5
+    assert widgets["tilt_sd_deg"].value == 2.5
+    session.run(2, background=False)
+    assert widgets["twist_deg"].value == -59.75
+    assert session.parameters.changes == {}
+
+
+def test_a_late_echo_of_the_page_is_not_an_edit(session: Session) -> None:
+    session.run(2, background=False)
+    widgets = ParameterWidgets(SessionView(session)).widgets
+    session.step()
+    shown = widgets["twist_deg"].value
+    session.step()
+    widgets["twist_deg"].value = shown
+    assert session.parameters.changes == {}
+    assert widgets["twist_deg"].value == session.parameters.twist_deg
+
+
+def test_buttons_follow_what_is_possible(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refinement, "step", standin_step(0.2))
+    row = buttons(controls.buttons(session))
+    assert [b.disabled for b in row.values()] == [False, False, True, True]
+    row["Run"].clicks += 1
+    wait_until(lambda: session.iteration == 1)
+    assert [b.disabled for b in row.values()] == [True, True, False, True]
+    row["Pause"].clicks += 1
+    session.wait(TIMEOUT_S)
+    assert 1 <= session.iteration <= 3
+    assert [b.disabled for b in row.values()] == [False, False, True, False]
+    before = session.iteration
+    row["Back"].clicks += 1
+    assert session.iteration == before - 1
+
+
+def test_an_error_in_the_background_is_shown_and_the_next_step_works(
+    session: Session,
+) -> None:
+    page = dashboard(session)
+    row = buttons(page)
+    session.parameters.rise_A = 15.5
+    row["Step"].clicks += 1
+    wait_until(lambda: not session.running)
+    assert "no density left, said the stand-in" in texts(page)
+    session.parameters.rise_A = 14.2
+    row["Step"].clicks += 1
+    wait_until(lambda: session.iteration == 1 and not session.running)
+    wait_until(lambda: "no density left" not in texts(page))
+
+
+def test_status_text_is_escaped(session: Session) -> None:
+    assert "<script>" not in controls.messages_html(session, "<script>alert(1)")
+
+
+# --- the page ---------------------------------------------------------------------
+
+
+def test_before_the_first_step_it_says_what_is_loaded(session: Session) -> None:
+    page = dashboard(session)
+    assert "120 segments of 10 filaments" in texts(page)
+    assert "Press <b>Step</b>" in texts(page)
+    assert not plots(page)
+
+
+def test_the_page_follows_a_session_stepped_in_a_cell(session: Session) -> None:
+    page = dashboard(session)
+    session.step()
+    assert "Iteration 1" in texts(page)
+    assert len(plots(page)) == 13
+    session.step()
+    assert "Iteration 2" in texts(page)
+    assert title(frame(plots(page)[0].object)).startswith("FSC of iteration 2")
+
+
+def test_the_page_can_be_opened_late(session: Session) -> None:
+    session.run(3, background=False)
+    page = dashboard(session)
+    assert "Iteration 3" in texts(page)
+    assert len(plots(page)) == 13
+
+
+def test_a_plot_that_fails_is_reported_and_the_last_one_stays(
+    session: Session,
+) -> None:
+    session.step()
+    view = SessionView(session)
+
+    def draw(source: Session) -> hv.Curve:
+        if source.iteration > 1:
+            raise ZeroDivisionError("cannot draw this")
+        return hv.Curve([1, 2, 3], label="first")
+
+    plot = live_plot(view, draw)
+    assert frame(plot).label == "first"
+    session.step()
+    assert frame(plot).label == "first"
+    assert view.problem == "cannot draw this"
+    assert session.error is None
+
+
+def test_a_change_during_drawing_is_drawn_afterwards(session: Session) -> None:
+    view = SessionView(session)
+    drawing, go_on = threading.Event(), threading.Event()
+    seen: list[float] = []
+
+    def slow(_: Any) -> None:
+        seen.append(session.parameters.rise_A)
+        drawing.set()
+        go_on.wait(TIMEOUT_S)
+
+    view.param.watch(slow, "event")
+    painter = threading.Thread(target=view.changed)
+    painter.start()
+    assert drawing.wait(TIMEOUT_S)
+    session.parameters.rise_A = 14.5  # returns at once although the page is busy
+    go_on.set()
+    painter.join(TIMEOUT_S)
+    assert seen[-1] == 14.5
+
+
+def test_a_forgotten_dashboard_is_not_kept_alive(session: Session) -> None:
+    view = SessionView(session)
+    gone = weakref.ref(view)
+    del view
+    gc.collect()
+    assert gone() is None
+    session.parameters.rise_A = 14.4
+
+
+def test_a_closed_dashboard_stops_following(session: Session) -> None:
+    page = dashboard(session)
+    page.close()
+    events = page.live.event
+    session.parameters.rise_A = 14.4
+    assert page.live.event == events
+
+
+def test_views_are_loaded_when_used() -> None:
+    code = (
+        "import sys, helixnb.dashboards as d; assert 'panel' not in sys.modules; "
+        "d.fsc.plot; d.dashboard; assert 'panel' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
