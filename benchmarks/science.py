@@ -136,7 +136,9 @@ def main() -> None:
         store.write_text(json.dumps(rows, indent=1))
         print(name, json.dumps(rows[name]), flush=True)
     if {"actin", "actin-again"} <= rows.keys():
-        maps = [mrcfile.read(args.out / n / "map.mrc") for n in ("actin", "actin-again")]
+        maps = [
+            mrcfile.read(args.out / n / "map.mrc") for n in ("actin", "actin-again")
+        ]
         print("same seed twice, identical maps:", np.array_equal(*maps))
 
 
