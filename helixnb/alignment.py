@@ -43,6 +43,9 @@ SHORT_REACH = 10
 """Subunits, at least, over which references are symmetric before twist and rise have
 settled; with fewer, structure does not grow out of the first density reliably."""
 
+INTERPOLATION_MARGIN = 3
+"""Fourier pixels that references reach beyond the alignment band."""
+
 RECONSTRUCTION_MARGIN = 1.4
 """Band of the reconstruction over that of the alignment."""
 
@@ -93,11 +96,14 @@ def align(
         spread=state.spread,
         tilt_limit_deg=parameters.max_tilt_deg,
         fine_m_max=grid.m_max,
+        prior_tilt_deg=float(np.abs(job.particles.tilt_prior_deg - 90).max()),
     )
     reach = None if regrown else max(job.order() // 2, SHORT_REACH)
     settings = _settings(job, state, bootstrapping)
     weight = survey.ctf_power / state.noise_power
-    fine = job.grid(align_k, survey.outer_radius_A, 2)
+    # Slices are interpolated, so the reference reaches beyond their rim.
+    fine_k = min(align_k + INTERPOLATION_MARGIN, job.box // 2)
+    fine = job.grid(fine_k, survey.outer_radius_A, 2)
     run = _new_pass(job.particles, state.noise_power, grid, job.backend, job.clock)
     poses = Poses.empty(len(job.particles))
     sums, references, scored = [], [], 0
@@ -138,9 +144,10 @@ def _on_sum_grid(
     """Put a reference on the (wider, coarser) grid of the sums."""
     out = np.zeros(grid.shape, np.complex64)
     coarse = harmonics[:: fine.oversampling, :: fine.oversampling]
-    n_z, n_r, _ = coarse.shape
-    margin = grid.m_max - fine.m_max
-    out[:n_z, :n_r, margin : margin + fine.n_m] = coarse
+    n_z, n_r = min(grid.n_z, len(coarse)), min(grid.n_r, coarse.shape[1])
+    m_max = min(grid.m_max, fine.m_max)
+    to, of = grid.m_max - m_max, fine.m_max - m_max
+    out[:n_z, :n_r, to : grid.n_m - to] = coarse[:n_z, :n_r, of : fine.n_m - of]
     return out
 
 

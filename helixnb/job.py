@@ -64,7 +64,7 @@ class Job:
             Angstrom.
         """
         finest = self.box // 2 - 2
-        wanted = int(np.ceil(self.box * self.pixel / resolution))
+        wanted = int(np.floor(self.box * self.pixel / resolution + 1e-6))
         return int(np.clip(wanted, 4, finest))
 
     def grid(self, k_max: int, radius_A: float, oversampling: int) -> CylinderGrid:

@@ -19,9 +19,9 @@ from helixnb.errors import InputError
 
 _POINT_GROUP = re.compile(r"([CD])([1-9][0-9]*)")
 
-# A spacing of n rises must still count as n when it is the difference of two track
-# lengths of some thousand Angstrom stored as float32, as CryoSPARC does.
-_SPACING_TOLERANCE = 1e-3
+# A spacing of n rises must still count as n when the rise is a little off, or the
+# order would flicker while the rise is refined.
+_SPACING_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,9 @@ class HelicalSymmetry:
         Returns
         -------
         int
-            ``max(1, floor(inter_box_A / rise_A))``: the number of new subunits each
-            image brings. More copies than that would count the same data again.
+            ``max(1, floor(inter_box_A / rise_A))``, a ratio within 0.02 below a whole
+            number counting as that number: the number of new subunits each image
+            brings. More copies than that would count the same data again.
 
         Raises
         ------

@@ -354,7 +354,7 @@ def test_a_pruned_search_finds_the_same_best_cells(rng: np.random.Generator) -> 
     levels = _two_levels()
     pruned = _expect(images, volume, levels, noise, pruned_mass=1e-3)
     exhaustive = _expect(images, volume, levels[1:], noise)
-    assert pruned.cells_scored < 0.5 * sum(
+    assert pruned.cells_scored < 0.7 * sum(  # an undecided polarity stays
         len(images) * search.cells_per_image for search in levels
     )
     found, expected = _dense(pruned, 6), _dense(exhaustive, 6)

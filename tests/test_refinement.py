@@ -56,7 +56,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> _Case:
         pixel_size_A=PIXEL_A,
         filaments=Filaments(n_filaments=10, segments_per_filament=16),
         microscope=Microscope(snr=0.4),
-        seed=3,
+        seed=5,
     )
     table = starfile.read(data.truth_star)["particles"]
     with mrcfile.open(data.truth_map) as file:

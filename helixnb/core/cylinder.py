@@ -207,7 +207,9 @@ class CylinderGrid:
         polar = sfft.ifft(azimuthal, axis=-1, workers=-1) * n_turn
         step = 1.0 / self.oversampling
         area = self.r * step
-        area[0] = step**2 / 12  # Euler-Maclaurin end correction of the R integral
+        # Euler-Maclaurin corrections of the R integral at its end, where R F is odd.
+        area[0] = step**2 * 11 / 120
+        area[1] -= step**2 / 120
         area = area * (2 * np.pi / n_turn) / box**2
         polar = (polar * area[None, :, None]).astype(np.complex64)
         x, y = self._polar_points

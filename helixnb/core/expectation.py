@@ -37,8 +37,8 @@ from helixnb.core.search import (
     complete_grid,
 )
 
-_DROPPED_NATS = 20.0
-"""How much less likely a polarity counts that an earlier level dropped."""
+RULED_OUT = 1e-15
+"""Probability below which a coarse level drops a polarity."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,10 @@ def expectation(
         peak = _to_likelihood(tables, state, len(chunk))
         messages = _messages(chunk, state, tables, peak, settings)
         mass = backend.weigh_tables(tables, messages, state)
-        kept = _heaviest(cells.image, mass, len(chunk), settings.pruned_mass)
-        if fan is not fans[-1]:
+        if fan is fans[-1]:
+            kept = _heaviest(cells.image, mass, len(chunk), settings.pruned_mass)
+        else:
+            kept = _survivors(state, mass, len(chunk), settings.pruned_mass)
             cells = cells.take(kept).divided()
     return _final_posterior(
         chunk, fans[-1], cells, tables, messages, mass, kept, peak, scored
@@ -161,9 +163,10 @@ def _to_likelihood(
         block -= peak[state[rows], None, None]
         np.exp(block, out=block)
     log_scale = peak.astype(np.float64).reshape(n_images, N_POLARITIES)
-    # A polarity without cells was dropped for lack of mass at an earlier level.
-    absent = log_scale.max(1, keepdims=True) - _DROPPED_NATS
-    return np.where(np.isfinite(log_scale), log_scale, absent)
+    # A polarity without cells was dropped for lack of mass at an earlier level: its
+    # empty table rules it out, and any finite scale will do.
+    scale = log_scale.max(1, keepdims=True)
+    return np.where(np.isfinite(log_scale), log_scale, scale)
 
 
 def _final_posterior(
@@ -232,6 +235,27 @@ def _messages(
     return messages
 
 
+def _survivors(
+    state: NDArray[np.int32],
+    mass: NDArray[np.float64],
+    n_images: int,
+    pruned_mass: float,
+) -> NDArray[np.int64]:
+    """Heaviest cells of each polarity, unless the polarity itself is ruled out.
+
+    Low resolution says little about polarity, and small errors add up over a
+    filament: so a polarity goes only when it is out of the question, or the finer
+    levels could not put it right.
+    """
+    kept = _heaviest(state, mass, n_images * N_POLARITIES, pruned_mass)
+    by_state = np.bincount(state, mass, n_images * N_POLARITIES)
+    by_image = by_state.reshape(n_images, N_POLARITIES).sum(1)
+    possible = by_state > RULED_OUT * np.repeat(by_image, N_POLARITIES)
+    if pruned_mass == 0:
+        return kept
+    return kept[possible[state[kept]]]
+
+
 def _heaviest(
     image: NDArray[np.int32],
     mass: NDArray[np.float64],
@@ -243,8 +267,8 @@ def _heaviest(
     sorted_image, sorted_mass = image[order], mass[order]
     total = np.bincount(image, mass, n_images)
     before = np.cumsum(sorted_mass) - sorted_mass
-    first = np.searchsorted(sorted_image, np.arange(n_images))
-    before = before - before[first][sorted_image]
+    first = np.searchsorted(sorted_image, sorted_image)
+    before = before - before[first]
     # Rounding must not drop anything from a search that is to be exhaustive.
     keep = (before <= (1 - pruned_mass) * total[sorted_image]) | (pruned_mass == 0)
     return order[keep]

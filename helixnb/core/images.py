@@ -19,7 +19,7 @@ WINDOW_INNER = 0.85
 WINDOW_OUTER = 0.99
 """Where the soft window reaches zero, fraction of half the box."""
 
-_MARGIN = 4
+_MARGIN = 8
 
 
 def window(box_px: int) -> NDArray[np.float32]:

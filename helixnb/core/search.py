@@ -148,6 +148,7 @@ def plan_levels(
     spread: PoseSpread,
     tilt_limit_deg: float,
     fine_m_max: int,
+    prior_tilt_deg: float = 0.0,
 ) -> list[SearchLevel]:
     """Grids from coarse to fine that cover three standard deviations of the priors.
 
@@ -171,6 +172,8 @@ def plan_levels(
         Largest out-of-plane tilt searched.
     fine_m_max : int
         Harmonics that the finest posterior must resolve for the reconstruction.
+    prior_tilt_deg : float
+        Largest distance of a tilt prior from 90, which the grid covers as well.
 
     Returns
     -------
@@ -188,7 +191,7 @@ def plan_levels(
     movement_px = STEP_FRACTION * wavelength_px
     psi_step = np.rad2deg(movement_px / (box_px / 2))
     tilt_step = np.rad2deg(movement_px / radius_px)
-    tilt_range = min(3 * spread.tilt_deg, tilt_limit_deg)
+    tilt_range = min(prior_tilt_deg + 3 * spread.tilt_deg, tilt_limit_deg)
     level = SearchLevel(
         k_max=coarse_k,
         n_psi=_cells(3 * spread.psi_deg, psi_step),

@@ -1,0 +1,119 @@
+"""Servers and a headless Chromium, for tests and for the screenshots of the docs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+START_S = 60
+CHROMIUM_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+
+
+def free_port() -> int:
+    """Port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def server(command: list[str], url: str, log: Path) -> Iterator[str]:
+    """Run a server while in use and yield its address once it answers."""
+    # Bokeh's scripts come from the installed package: there may be no network.
+    paths = os.pathsep.join(filter(None, (str(REPOSITORY), os.getenv("PYTHONPATH"))))
+    environment = os.environ | {"PANEL_INLINE": "True", "PYTHONPATH": paths}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_for(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(url, timeout=START_S).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"no answer from {url}:\n{log.read_text()[-4000:]}")
+
+
+@contextmanager
+def panel_server(script: Path) -> Iterator[str]:
+    """Serve a Panel script on this machine only."""
+    port = free_port()
+    command = ["panel", "serve", str(script), "--port", str(port)]
+    command += ["--address", "127.0.0.1"]
+    command += ["--allow-websocket-origin", f"127.0.0.1:{port}"]
+    url = f"http://127.0.0.1:{port}/{script.stem}"
+    with server(command, url, script.with_suffix(".log")) as address:
+        yield address
+
+
+@contextmanager
+def lab_server(folder: Path) -> Iterator[str]:
+    """Serve a folder in JupyterLab on this machine only."""
+    port = free_port()
+    command = ["jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+    command += [f"--port={port}", f"--ServerApp.root_dir={folder}"]
+    command += ["--IdentityProvider.token=", "--ServerApp.password="]
+    command += ["--LabApp.extension_manager=readonly", "--LabApp.news_url="]
+    with server(command, f"http://127.0.0.1:{port}/lab", folder / "lab.log") as address:
+        yield address
+
+
+@contextmanager
+def browser_page(chromium: str, width: int = 1280, height: int = 900) -> Iterator[Any]:
+    """Yield an empty page of a headless browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=list(CHROMIUM_FLAGS)
+        )
+        try:
+            yield browser.new_page(viewport={"width": width, "height": height})
+        finally:
+            browser.close()
+
+
+def run_all_cells(page: Any, lab: str, notebook: str) -> None:
+    """Open a notebook in JupyterLab and run it from the menu."""
+    page.goto(f"{lab}/tree/{notebook}?reset")
+    page.wait_for_selector(".jp-Notebook-cell", timeout=1000 * START_S)
+    # Cells run before there is a kernel are forgotten.
+    page.wait_for_selector("text=/Idle/", state="attached", timeout=1000 * START_S)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def plot_titles(page: Any) -> list[str]:
+    """Titles of all plots on the page."""
+    titles: list[str] = page.evaluate(
+        """() => [...Bokeh.documents].flatMap(document =>
+          [...document._all_models.values()]
+            .filter(model => model.type === "Title").map(model => model.text))"""
+    )
+    return titles
