@@ -43,7 +43,7 @@ def reconstruct(result: Path) -> Path:
     starfile.write(blocks, work / "particles.star", overwrite=True)
     summary = json.loads((result / "summary.json").read_text())
     command = ["relion_reconstruct", "--i", "particles.star", "--o", "map.mrc", "--ctf"]
-    command += ["--helical_nr_asu", str(summary["symmetry_order"])]
+    command += ["--nr_helical_asu", str(summary["symmetry_order"])]
     command += ["--helical_twist", str(summary["twist_deg"])]
     command += ["--helical_rise", str(summary["rise_A"])]
     subprocess.run(command, check=True, cwd=work, stdout=subprocess.DEVNULL)

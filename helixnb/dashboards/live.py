@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -18,9 +19,12 @@ import panel as pn
 import param
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger("helixnb")
+
+LOOK_MS = 150
+"""How often a served page looks for news."""
 
 
 class SessionView(param.Parameterized):
@@ -59,35 +63,35 @@ class SessionView(param.Parameterized):
         self._state = session.state
         self._document = _served_document()
         if self._document is not None:
+            pn.state.add_periodic_callback(self._draw_pending, period=LOOK_MS)
             pn.state.on_session_destroyed(lambda _: self.close())
         self.param.update(self._news())
         self._unsubscribe = session.on_change(_weak_callback(self))
 
     def changed(self) -> None:
-        """Draw what changed, soon; calls meanwhile make it draw once more.
+        """Draw what changed; calls meanwhile make it draw once more.
 
-        Never waits: the caller may be the thread that computes. A served page is
-        drawn in its own thread, as Bokeh demands; a notebook in the caller's.
+        Never waits: the caller may be the thread that computes. A notebook is drawn
+        in the caller's thread. A served page may only be touched in its own, which
+        looks for news by itself: calls into Bokeh from other threads can get lost.
         """
-        already_pending, self._pending = self._pending, True
+        self._pending = True
         if self._document is None:
-            while self._pending and self._drawing.acquire(blocking=False):
-                try:
-                    self._draw()
-                finally:
-                    self._drawing.release()
-        elif not already_pending:
-            self._document.add_next_tick_callback(self._draw)
+            self._draw_pending()
 
-    def _draw(self) -> None:
-        """Draw all that is new by now."""
-        self._pending = False
-        try:
-            # Frozen, or Bokeh walks the whole page once for every change in it.
-            with pn.io.hold(self._document, freeze=True):
-                self.param.update(self._news())
-        except Exception as error:
-            self.report(error)
+    def _draw_pending(self) -> None:
+        """Draw until nothing is new, unless somebody is at it already."""
+        while self._pending and self._drawing.acquire(blocking=False):
+            self._pending = False
+            try:
+                with _frozen(self._document):
+                    self.param.update(self._news())
+            except Exception as error:
+                self.report(error)
+            finally:
+                self._drawing.release()
+            if self._document is not None:
+                break  # the page is sent between two looks
 
     def _news(self) -> dict[str, Any]:
         """Values of the parameters, in one batch, so that each view draws once."""
@@ -212,6 +216,16 @@ def _served_document() -> Any:
     document = pn.state.curdoc
     served = document is not None and document.session_context is not None
     return document if served else None
+
+
+@contextmanager
+def _frozen(document: Any) -> Iterator[None]:
+    """Keep Bokeh from walking a served page once for every change in it."""
+    if document is None:
+        yield
+    else:
+        with document.models.freeze():
+            yield
 
 
 def _weak_callback(view: SessionView) -> Callable[..., None]:
