@@ -12,8 +12,6 @@ endif
 BIN := $(VENV)/bin
 SOURCES := helixnb tests $(wildcard benchmarks)
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-CHROMIUM := $(or $(HELIXNB_CHROMIUM),$(shell command -v chromium || \
-	command -v chromium-browser || command -v google-chrome))
 PYTEST_FLAGS ?=
 
 # Bokeh's scripts come from the installed package, so notebooks work without a network.
@@ -25,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make demo          simulate a filament, refine it, write the results to demo/"
 	@echo "make lab           open the first notebook in JupyterLab"
-	@echo "make test          lint, types, tests, notebooks (and browser, where there is one)"
+	@echo "make test          lint, types, tests, notebooks"
 	@echo "make lint          ruff and mypy only"
 	@echo "make test-browser  drive JupyterLab in headless Chromium"
 	@echo "make docs          build the documentation into site/"
@@ -39,12 +37,7 @@ lab: $(VENV)/.stamp
 	$(BIN)/jupyter lab notebooks/01-first-refinement.ipynb
 
 test: lint test-python test-notebooks
-ifeq ($(CHROMIUM),)
-	@echo "browser tests skipped: none of chromium, chromium-browser, google-chrome" \
-	  "is on PATH (or name one in HELIXNB_CHROMIUM)"
-else
-	$(MAKE) test-browser
-endif
+	@echo "browser tests are apart, since they need Chromium: make test-browser"
 
 lint: $(VENV)/.stamp-test $(VENV)/.stamp-dev
 	$(BIN)/ruff check $(SOURCES)

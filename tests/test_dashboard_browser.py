@@ -31,7 +31,7 @@ from helixnb import Session, refinement
 from tests.standins import *
 
 refinement.initial_state = standin_initial_state
-refinement.step = standin_step(1.0)
+refinement.step = standin_step(1.5)
 pn.extension()
 session = Session(StandinParticles(), standin_parameters(), progress=False)
 session.dashboard().servable()

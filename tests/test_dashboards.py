@@ -15,6 +15,7 @@ import pandas as pd
 import panel as pn
 import pytest
 import xarray as xr
+from bokeh.events import Tap
 
 from helixnb import Session, refinement, results
 from helixnb.dashboards import (
@@ -221,12 +222,9 @@ def test_score_map_marks_both_halves_the_joint_optimum_and_what_comes_next() -> 
 
 
 def tap(pane: pn.pane.HoloViews, x: float, y: float) -> None:
-    (stream,) = [
-        s
-        for s in hv.streams.Stream.registry[pane.object]
-        if isinstance(s, hv.streams.Tap)
-    ]
-    stream.event(x=x, y=y)
+    """Click on a plot as a browser would tell it."""
+    figure = hv.renderer("bokeh").get_plot(pane.object).state
+    figure._trigger_event(Tap(figure, x=x, y=y))
 
 
 def test_a_click_chooses_twist_and_rise(session: Session) -> None:

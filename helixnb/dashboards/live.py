@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ log = logging.getLogger("helixnb")
 
 LOOK_MS = 150
 """How often a served page looks for news."""
+
+REST = 2.0
+"""Rest after drawing results, as a multiple of the time it took: iterations that come
+faster are skipped, so that buttons answer."""
 
 
 class SessionView(param.Parameterized):
@@ -60,6 +65,7 @@ class SessionView(param.Parameterized):
         super().__init__(session=session)
         self._drawing = threading.Lock()
         self._pending = False
+        self._rest_until = 0.0
         self._state = session.state
         self._document = _served_document()
         if self._document is not None:
@@ -84,8 +90,12 @@ class SessionView(param.Parameterized):
         while self._pending and self._drawing.acquire(blocking=False):
             self._pending = False
             try:
+                start, before = time.monotonic(), self.results
                 with _frozen(self._document):
                     self.param.update(self._news())
+                if self.results != before:
+                    end = time.monotonic()
+                    self._rest_until = end + REST * (end - start)
             except Exception as error:
                 self.report(error)
             finally:
@@ -96,6 +106,9 @@ class SessionView(param.Parameterized):
     def _news(self) -> dict[str, Any]:
         """Values of the parameters, in one batch, so that each view draws once."""
         session, state = self.session, self.session.state
+        if session.running and time.monotonic() < self._rest_until:
+            state = self._state
+            self._pending = self._document is not None
         new = state is not None and state is not self._state
         self._state = state
         return {

@@ -190,13 +190,20 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     """
     follow = as_view(session)
     target = follow.session
-    scores = live_plot(follow, draw, next_symmetry=follow.param.next_symmetry)
 
-    def choose(x: float | None, y: float | None) -> None:
-        if x is not None and y is not None:
-            follow.attempt(lambda: target.parameters.set(twist_deg=x, rise_A=y))
-            follow.changed()
+    def choose(x: float, y: float) -> None:
+        follow.attempt(lambda: target.parameters.set(twist_deg=x, rise_A=y))
+        follow.changed()
 
-    tap = hv.streams.Tap(source=scores)
-    tap.add_subscriber(choose)
-    return plot_pane(scores)
+    listening: set[str] = set()
+
+    def listen(plot: Any, _: Any) -> None:
+        # Called for every frame. A Tap stream does not hear an overlay's clicks.
+        if plot.state.id not in listening:
+            listening.add(plot.state.id)
+            plot.state.on_event("tap", lambda event: choose(event.x, event.y))
+
+    def frame(session: Any, next_symmetry: tuple[float, float]) -> hv.Overlay:
+        return draw(session, next_symmetry).opts(hooks=[listen])
+
+    return plot_pane(live_plot(follow, frame, next_symmetry=follow.param.next_symmetry))
