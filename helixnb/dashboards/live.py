@@ -65,13 +65,15 @@ class SessionView(param.Parameterized):
         super().__init__(session=session)
         self._drawing = threading.Lock()
         self._pending = False
+        self._deferred = False
         self._rest_until = 0.0
         self._state = session.state
+        self.has_results = session.state is not None
         self._document = _served_document()
         if self._document is not None:
             pn.state.add_periodic_callback(self._draw_pending, period=LOOK_MS)
             pn.state.on_session_destroyed(lambda _: self.close())
-        self.param.update(self._news())
+        self._draw()
         self._unsubscribe = session.on_change(_weak_callback(self))
 
     def changed(self) -> None:
@@ -87,15 +89,10 @@ class SessionView(param.Parameterized):
 
     def _draw_pending(self) -> None:
         """Draw until nothing is new, unless somebody is at it already."""
-        while self._pending and self._drawing.acquire(blocking=False):
+        while self._is_due() and self._drawing.acquire(blocking=False):
             self._pending = False
             try:
-                start, before = time.monotonic(), self.results
-                with _frozen(self._document):
-                    self.param.update(self._news())
-                if self.results != before:
-                    end = time.monotonic()
-                    self._rest_until = end + REST * (end - start)
+                self._draw()
             except Exception as error:
                 self.report(error)
             finally:
@@ -103,20 +100,31 @@ class SessionView(param.Parameterized):
             if self._document is not None:
                 break  # the page is sent between two looks
 
-    def _news(self) -> dict[str, Any]:
-        """Values of the parameters, in one batch, so that each view draws once."""
+    def _is_due(self) -> bool:
+        return self._pending or (self._deferred and not self._resting())
+
+    def _resting(self) -> bool:
+        return self.session.running and time.monotonic() < self._rest_until
+
+    def _draw(self) -> None:
+        """Move the counters, in one batch, so that each view draws once."""
         session, state = self.session, self.session.state
-        if session.running and time.monotonic() < self._rest_until:
-            state = self._state
-            self._pending = self._document is not None
         new = state is not None and state is not self._state
-        self._state = state
-        return {
+        self._deferred = new and self._resting()
+        news: dict[str, Any] = {
             "event": self.event + 1,
-            "results": self.results + new,
-            "has_results": state is not None,
             "next_symmetry": (session.parameters.twist_deg, session.parameters.rise_A),
         }
+        if not new or self._deferred:
+            moved = news["next_symmetry"] != self.next_symmetry
+            with _frozen(self._document if moved else None):
+                self.param.update(news)
+            return
+        self._state = state
+        start = time.monotonic()
+        with _frozen(self._document):
+            self.param.update(news, results=self.results + 1, has_results=True)
+        self._rest_until = time.monotonic() + REST * (time.monotonic() - start)
 
     def report(self, error: Exception) -> None:
         """Show an error and log where it came from.
