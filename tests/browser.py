@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -104,9 +105,14 @@ def run_all_cells(page: Any, lab: str, notebook: str) -> None:
     page.goto(f"{lab}/tree/{notebook}?reset")
     page.wait_for_selector(".jp-Notebook-cell", timeout=1000 * START_S)
     # Cells run before there is a kernel are forgotten.
-    page.wait_for_selector("text=/Idle/", state="attached", timeout=1000 * START_S)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    started = page.locator(".jp-InputPrompt", has_text=re.compile(r"\[[*\d]+\]"))
+    for _ in range(START_S // 5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(5000)
+        if started.count():
+            return
+    raise RuntimeError("JupyterLab runs no cells")
 
 
 def plot_titles(page: Any) -> list[str]:

@@ -18,7 +18,7 @@ from tests.browser import (
     run_all_cells,
 )
 
-pytest.importorskip(
+playwright = pytest.importorskip(
     "playwright.sync_api",
     reason="playwright is not installed: pip install '.[browser]'",
 )
@@ -131,7 +131,7 @@ def test_an_impossible_value_is_refused_and_taken_back(page: Any) -> None:
     rise.press("Enter")
     page.wait_for_selector(".hx-error")
     assert "more than half of the box" in page.locator(".hx-error").inner_text()
-    assert rise.input_value() == "14.2"
+    playwright.expect(rise).to_have_value("14.2", timeout=TIMEOUT_MS)
 
 
 def test_a_click_on_the_score_map_sets_twist_and_rise(page: Any) -> None:

@@ -1,0 +1,123 @@
+"""Makes the screenshots of the documentation: simulates, refines, and looks at it.
+
+From the repository's root: ``python docs/make_screenshots.py``. Needs the `browser`
+extra and Chromium (named in HELIXNB_CHROMIUM if it is not on PATH).
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from tests.browser import (  # noqa: E402
+    browser_page,
+    lab_server,
+    panel_server,
+    run_all_cells,
+)
+
+IMAGES = REPOSITORY / "docs" / "images"
+MAX_BYTES = 300_000
+TIMEOUT_MS = 300_000
+ITERATIONS = 6
+
+APP = """
+from pathlib import Path
+import panel as pn
+from helixnb import Session
+from helixnb.simulate import Filaments, Microscope, simulate_segments
+
+if "session" not in pn.state.cache:
+    data = simulate_segments(
+        Path(__file__).parent / "data", twist_deg=54.0, rise_A=16.5,
+        filaments=Filaments(n_filaments=16), microscope=Microscope(snr=0.3), seed=1,
+    )
+    pn.state.cache["session"] = Session.from_star(
+        data.particles_star, twist_deg=53.5, rise_A=16.8, seed=1, progress=False
+    )
+pn.extension()
+pn.state.cache["session"].dashboard().servable()
+"""
+
+
+def save(page: Any, name: str, **options: Any) -> None:
+    """Write a screenshot and see that it is small enough for a repository."""
+    path = IMAGES / name
+    page.wait_for_timeout(3000)
+    page.screenshot(path=path, **options)
+    if path.stat().st_size > MAX_BYTES:
+        raise RuntimeError(f"{path} has {path.stat().st_size} bytes")
+    print(path.relative_to(REPOSITORY), path.stat().st_size, "bytes")
+
+
+def press(page: Any, label: str) -> None:
+    """Press a button of the dashboard."""
+    page.get_by_role("button", name=label, exact=True).click()
+
+
+def served(page: Any, folder: Path) -> None:
+    """Dashboard before the first step and after some iterations."""
+    script = folder / "app.py"
+    script.write_text(APP)
+    with panel_server(script) as address:
+        page.goto(address)
+        page.wait_for_selector("text=Ready to refine")
+        save(page, "dashboard-start.png", clip=dict(x=0, y=0, width=1280, height=360))
+        for iteration in range(1, ITERATIONS + 1):
+            press(page, "Step")
+            page.wait_for_selector(f"text=/Iteration {iteration}/")
+            page.wait_for_selector("text=Ready.")
+        save(page, "dashboard.png", full_page=True)
+
+
+def in_jupyterlab(page: Any, folder: Path) -> None:
+    """Dashboard in a notebook, and an edit that waits for the next iteration."""
+    notebook = json.loads(
+        (REPOSITORY / "notebooks" / "01-first-refinement.ipynb").read_text()
+    )
+    sources = ["".join(cell["source"]).strip() for cell in notebook["cells"]]
+    end = sources.index("session.dashboard()") + 1
+    notebook["cells"] = notebook["cells"][:end]
+    (folder / "first.ipynb").write_text(json.dumps(notebook))
+    with lab_server(folder) as lab:
+        run_all_cells(page, lab, "first.ipynb")
+        page.wait_for_selector("text=/Iteration 1/", state="attached")
+        page.locator("text=/Iteration 1/").scroll_into_view_if_needed()
+        for iteration in range(2, ITERATIONS + 1):
+            press(page, "Step")
+            page.wait_for_selector(f"text=/Iteration {iteration}/")
+            page.wait_for_selector("text=Ready.")
+        rise = page.get_by_role("textbox", name="Rise (Å)")
+        rise.fill("16.55")
+        rise.press("Enter")
+        page.wait_for_selector(".hx-edited")
+        page.mouse.wheel(0, 5000)
+        save(page, "jupyterlab.png")
+
+
+def main() -> None:
+    """Make all of them."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("HELIXNB_CHROMIUM") or next(
+        filter(None, map(shutil.which, names)), None
+    )
+    if found is None:
+        raise SystemExit(f"no browser: none of {', '.join(names)} is on PATH")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for make, height in ((served, 900), (in_jupyterlab, 1300)):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            browser_page(found, height=height) as page,
+        ):
+            page.set_default_timeout(TIMEOUT_MS)
+            make(page, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
