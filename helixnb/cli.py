@@ -205,6 +205,8 @@ def _add_parameter(group: Any, field: dataclasses.Field[Any]) -> None:
         text = f"{text} (default: {shown})"
     if "bool" in kind:
         options["action"] = argparse.BooleanOptionalAction
+    elif field.metadata["choices"]:
+        options["choices"] = field.metadata["choices"]
     else:
         convert = {"int": int, "float": float}
         options["type"] = next((t for n, t in convert.items() if n in kind), str)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 UNIT_SUFFIXES = ("_deg", "_A", "_percent")
 SYMBOLS = {"deg": "°", "A": "Å"}
-OPEN_GROUP = "Symmetry"
+OPEN_GROUP = "Helical symmetry"
 WIDGET_PX = 140
 GROUP_PX = 155
 ECHO_SECONDS = 5.0
@@ -70,6 +70,7 @@ def help_of(field: dataclasses.Field[Any]) -> str:
     if meta["low"] is not None:
         unit = SYMBOLS.get(meta["unit"], meta["unit"])
         lines.append(f"Range: {meta['low']:g} to {meta['high']:g} {unit}".rstrip())
+    lines.append(f"Change it: {meta['when'][0].lower()}{meta['when'][1:]}")
     lines.append(f"In Python: session.parameters.{field.name}")
     if meta["cryosparc"]:
         lines.append(f"CryoSPARC: {meta['cryosparc']}")
@@ -103,6 +104,8 @@ def make_widget(field: dataclasses.Field[Any], value: Any) -> pn.widgets.Widget:
     if "bool" in kind:
         return pn.widgets.Checkbox(**common)
     common["description"] = help_of(field)
+    if meta["choices"]:
+        return pn.widgets.Select(options=list(meta["choices"]), **common)
     if "str" in kind:
         return pn.widgets.TextInput(**common)
     if "None" in kind:
@@ -114,7 +117,7 @@ def make_widget(field: dataclasses.Field[Any], value: Any) -> pn.widgets.Widget:
 
 def _step(field: dataclasses.Field[Any]) -> float:
     """Increment of the arrows: fine for the symmetry, else a part of the range."""
-    if field.metadata["group"] == "Symmetry":
+    if field.metadata["group"] == "Helical symmetry":
         return 0.01
     return 0.05 if field.metadata["high"] <= 1 else 0.5
 

@@ -1,0 +1,121 @@
+"""Everything a user can set, in one frozen and validated description.
+
+The fields of `Parameters` are the single source for the constructor, the session's
+editable parameters, the dashboard's widgets, the command line and the documentation:
+each carries its unit, range, meaning and the names that CryoSPARC and RELION users
+know it by. They are declared in one module for each heading of the job.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from helixnb.errors import InputError
+from helixnb.parameters.alignment import AlignmentParameters
+from helixnb.parameters.field import checked
+from helixnb.parameters.filament import FilamentParameters
+from helixnb.parameters.helical import HelicalParameters
+from helixnb.parameters.initial import InitialParameters
+from helixnb.parameters.resolution import ResolutionParameters
+from helixnb.parameters.search import SearchParameters
+from helixnb.symmetry import HelicalSymmetry
+
+__all__ = ["Parameters", "check_name", "field_names"]
+
+
+# A dataclass lists the fields of its last base first.
+@dataclass(frozen=True, kw_only=True)
+class Parameters(
+    ResolutionParameters,
+    AlignmentParameters,
+    InitialParameters,
+    FilamentParameters,
+    SearchParameters,
+    HelicalParameters,
+):
+    """Parameters of one refinement iteration.
+
+    Every field has a unit and a range; values outside raise at once. Use
+    `dataclasses.replace` or `Parameters.changed` for an edited copy, and
+    `Parameters.describe` for the table of all fields.
+
+    Raises
+    ------
+    InputError
+        If a value is of the wrong type or outside its range.
+    """
+
+    def __post_init__(self) -> None:
+        """Check every field against its type and range."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            object.__setattr__(self, field.name, checked(field, value))
+        _ = self.symmetry
+        outer = self.outer_diameter_A
+        if outer is not None and self.inner_diameter_A >= outer:
+            raise InputError(
+                f"inner_diameter_A ({self.inner_diameter_A:g} A) must be smaller than "
+                f"outer_diameter_A ({outer:g} A)."
+            )
+
+    @property
+    def symmetry(self) -> HelicalSymmetry:
+        """Twist, rise and point group as one object."""
+        return HelicalSymmetry(self.twist_deg, self.rise_A, self.point_group)
+
+    def changed(self, **values: Any) -> Parameters:
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **values
+            New values by field name.
+
+        Returns
+        -------
+        copy : Parameters
+            Checked like a new one.
+
+        Raises
+        ------
+        InputError
+            For an unknown name or a value out of range.
+        """
+        for name in values:
+            check_name(name)
+        return dataclasses.replace(self, **values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all fields as plain Python values, in order."""
+        return dataclasses.asdict(self)
+
+
+def field_names() -> list[str]:
+    """Names of all parameters, in order."""
+    return [field.name for field in dataclasses.fields(Parameters)]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is not a parameter, suggesting the nearest.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+
+    Raises
+    ------
+    InputError
+        If there is no such parameter.
+    """
+    known = field_names()
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise InputError(
+        f"There is no parameter {name!r}.{hint} Parameters are: {', '.join(known)}."
+    )

@@ -1,0 +1,73 @@
+"""Helical symmetry and where it is applied."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from helixnb.parameters.field import parameter
+
+GROUP = "Helical symmetry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelicalParameters:
+    """Helical symmetry and where it is applied."""
+
+    twist_deg: float = parameter(
+        dataclasses.MISSING,
+        unit="deg",
+        low=-180,
+        high=180,
+        group=GROUP,
+        doc="Helical twist per subunit; positive is right-handed.",
+        when="Whenever known; leave out (with the rise) for an asymmetric refinement.",
+        cryosparc="Helical twist estimate",
+        relion="--helical_twist_initial",
+    )
+    rise_A: float = parameter(
+        dataclasses.MISSING,
+        unit="A",
+        low=0.01,
+        high=1000,
+        group=GROUP,
+        doc="Helical rise per subunit.",
+        when="Whenever known; leave out (with the twist) for an asymmetric refinement.",
+        cryosparc="Helical rise estimate",
+        relion="--helical_rise_initial",
+    )
+    point_group: str = parameter(
+        "C1",
+        unit="",
+        group=GROUP,
+        doc="Point group: Cn about the helix axis, or Dn with a dyad across it.",
+        when="If rotations about the axis or a dyad across it map the "
+        "filament to itself.",
+        cryosparc="Point group symmetry",
+        relion="--sym",
+    )
+    symmetry_order: int | None = parameter(
+        None,
+        unit="copies",
+        low=1,
+        high=10000,
+        group=GROUP,
+        doc="Copies of each image in the reconstruction; None takes "
+        "floor(inter-box distance / rise), 1 applies no helical symmetry there.",
+        when="If the file does not tell the distance between boxes; 2 or 3 "
+        "give a doubtful symmetry more room.",
+        cryosparc="Maximum symmetry order to apply during reconstruction",
+        relion="--helical_nr_asu",
+    )
+    real_space_symmetry_A: float = parameter(
+        8.0,
+        unit="A",
+        low=0,
+        high=50,
+        group=GROUP,
+        doc="Resolution from which alignment references are re-grown over the whole "
+        "box by the symmetry, once twist and rise have settled; 0 never.",
+        when="4 to 5 while twist and rise are doubtful; 0 for flexible filaments.",
+        cryosparc="Resolution to begin real-space symmetrization",
+        relion="--helical_z_percentage",
+    )
