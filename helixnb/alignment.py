@@ -29,7 +29,7 @@ from helixnb.core.scoring import Chunk, make_frames
 from helixnb.core.search import SearchLevel, plan_levels
 from helixnb.job import Job
 from helixnb.particles import ParticleSet
-from helixnb.progress import Progress, Stopwatch
+from helixnb.progress import Progress, Stopwatch, part_of
 from helixnb.state import State, Survey
 
 PRUNED_MASS = 1e-3
@@ -126,7 +126,9 @@ def align(
                     for level in levels
                 ]
         members = np.flatnonzero(survey.half == h)
-        total, cells = _align_half(run, members, fans, settings, poses, job.progress)
+        n = len(job.particles)
+        progress = part_of(job.progress, n - len(members) if h else 0, n)
+        total, cells = _align_half(run, members, fans, settings, poses, progress)
         sums.append(total)
         references.append(_on_sum_grid(harmonics, fine, grid))
         scored += cells

@@ -222,7 +222,11 @@ def _refine(args: argparse.Namespace) -> None:
 
     values = {f.name: getattr(args, f.name) for f in dataclasses.fields(Parameters)}
     session = Session.from_star(
-        args.particles, device=args.device, seed=args.seed, **values
+        args.particles,
+        device=args.device,
+        seed=args.seed,
+        checkpoint=args.output / CHECKPOINT_FILE if args.checkpoint else None,
+        **values,
     )
     _refine_into(args.output, session, args)
     print(_summary_text(session, args.output))
@@ -243,9 +247,7 @@ def _refine_into(out_dir: Path, session: Session, args: argparse.Namespace) -> N
     for note in session.particles.notes:
         log.info("%s", note)
     with logging_redirect_tqdm([log]):
-        for _ in session.iterate():
-            if args.checkpoint:
-                session.save(out_dir / CHECKPOINT_FILE)
+        session.run(background=False)
     session.save_results(out_dir, overwrite=args.overwrite)
 
 

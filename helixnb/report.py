@@ -28,8 +28,9 @@ from helixnb.dashboards import (
     style,
 )
 from helixnb.io.atomic import atomic_path
-from helixnb.session.checkpoint import versions
+from helixnb.session.files import versions
 from helixnb.session.parameters import parameter_rows
+from helixnb.session.progress import duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,20 +195,12 @@ def _facts(session: Session, state: State) -> str:
             str(state.iteration),
             "iterations, converged" if state.converged else "iterations, not converged",
         ),
-        (_duration(seconds), f"on {session.device}"),
+        (duration(seconds), f"on {session.device}"),
     ]
     return "".join(
         f'<div class="fact"><b>{_escaped(value)}</b><span>{_escaped(name)}</span></div>'
         for value, name in tiles
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _flags(state: State) -> str:

@@ -423,7 +423,7 @@ def test_an_error_in_the_background_is_shown_and_the_next_step_works(
     session.parameters.rise_A = 15.5
     row["Step"].clicks += 1
     wait_until(lambda: not session.running)
-    assert "no density left, said the stand-in" in texts(page)
+    wait_until(lambda: "no density left, said the stand-in" in texts(page))
     session.parameters.rise_A = 14.2
     row["Step"].clicks += 1
     wait_until(lambda: session.iteration == 1 and not session.running)

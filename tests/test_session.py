@@ -1,10 +1,8 @@
 """What a session promises: edits, interrupts, undo, background runs, resuming."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,73 +11,12 @@ import pytest
 
 from helixnb import Session, refinement
 from helixnb.errors import InputError
-from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.session.progress import StepProgress
 from helixnb.simulate import Filaments, simulate_segments
 from helixnb.state import State
-from helixnb.symmetry import HelicalSymmetry
+from tests.fakes import TIMEOUT_S, FakeRefinement, Gate
 from tests.standins import StandinParticles, standin_parameters, standin_state
-
-TIMEOUT_S = 20
-
-
-class FakeRefinement:
-    """Stands in for the two functions of the refinement; counts, blocks and fails.
-
-    Each step turns the twist it is given by 0.25 degrees, so that states follow from
-    their predecessors and parameters.
-    """
-
-    def __init__(self, template: State) -> None:
-        self.template = template
-        self.used: list[Parameters] = []
-        self.converge_at = 10_000
-        self.flags: tuple[str, ...] = ()
-        self.before: Callable[[int], None] = lambda iteration: None
-
-    def initial_state(
-        self,
-        particles: Any,
-        parameters: Parameters,
-        backend: Any,
-        seed: int,
-        progress: Any,
-    ) -> State:
-        progress("initial density", 1, 1)
-        return replace(
-            self.template,
-            iteration=0,
-            seed=seed,
-            parameters=parameters,
-            symmetry=parameters.symmetry,
-            seconds={"survey": 7.0},
-        )
-
-    def step(
-        self,
-        state: State,
-        particles: Any,
-        parameters: Parameters,
-        backend: Any,
-        progress: Any,
-    ) -> State:
-        iteration = state.iteration + 1
-        progress("alignment", 3, 12)
-        self.before(iteration)
-        self.used.append(parameters)
-        rng = np.random.default_rng([state.seed, iteration])
-        return replace(
-            state,
-            iteration=iteration,
-            parameters=parameters,
-            symmetry=HelicalSymmetry(parameters.twist_deg + 0.25, parameters.rise_A),
-            half_maps=state.half_maps + rng.standard_normal(1, np.float32),
-            resolution_A=np.float64(20 / iteration),
-            converged=iteration >= self.converge_at,
-            flags=self.flags,
-            seconds={"alignment": 1.5},
-        )
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +50,6 @@ def star(tmp_path_factory: pytest.TempPathFactory) -> Path:
         filaments=Filaments(n_filaments=3, segments_per_filament=4),
     )
     return data.particles_star
-
-
-class Gate:
-    """Holds the refinement inside an iteration until opened."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self._open = threading.Event()
-
-    def __call__(self, iteration: int) -> None:
-        self.reached.set()
-        assert self._open.wait(TIMEOUT_S)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 @pytest.fixture
@@ -477,8 +399,8 @@ def test_failing_listener_is_logged_and_breaks_nothing(
 def test_progress_is_told_during_the_step(session: Session, gate: Gate) -> None:
     session.run(1)
     assert gate.reached.wait(TIMEOUT_S)
-    assert session.progress == ("alignment", 3, 12)
-    assert "alignment 3/12" in repr(session)
+    assert session.progress[:3] == ("alignment", 3, 12)
+    assert "alignment: 3 of 12" in repr(session)
     gate.open()
     assert session.wait().progress == StepProgress()
 

@@ -169,14 +169,12 @@ def progress_html(session: Any) -> str:
     -------
     str
     """
-    stage, done, total = session.progress
-    if not session.running:
-        percent, text = 0.0, "Ready."
-    elif not stage:
-        percent, text = 0.0, "Starting"
-    else:
-        percent = 100 * min(done / max(total, 1), 1)
-        text = f"{stage[:1].upper()}{stage[1:]}: {done} of {total}"
+    progress = session.progress
+    percent, text = 0.0, "Ready."
+    if session.running:
+        words = str(progress) or "starting"
+        percent = 100 * min(progress.done / max(progress.total, 1), 1)
+        text = words[:1].upper() + words[1:]
     return (
         f'<div style="height: 5px; border-radius: 3px; background: {style.GRID}">'
         f'<div style="height: 5px; border-radius: 3px; width: {percent:.0f}%; '

@@ -23,7 +23,7 @@ from helixnb.parameters.resolution import ResolutionParameters
 from helixnb.parameters.search import SearchParameters
 from helixnb.symmetry import HelicalSymmetry
 
-__all__ = ["Parameters", "check_name", "field_names"]
+__all__ = ["Parameters", "check_name", "field_defaults", "field_names"]
 
 
 # A dataclass lists the fields of its last base first.
@@ -96,6 +96,15 @@ class Parameters(
 def field_names() -> list[str]:
     """Names of all parameters, in order."""
     return [field.name for field in dataclasses.fields(Parameters)]
+
+
+def field_defaults() -> dict[str, Any]:
+    """Defaults of the parameters that have one."""
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(Parameters)
+        if field.default is not dataclasses.MISSING
+    }
 
 
 def check_name(name: str) -> None:

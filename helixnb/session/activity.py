@@ -97,6 +97,8 @@ class Activity:
         """
         self._acquire(what)
         try:
+            # Listeners may draw for a while, and be interrupted.
+            self._notify()
             yield
         finally:
             self._release()
@@ -117,10 +119,15 @@ class Activity:
             If somebody computes already.
         """
         self._acquire(what)
-        self._thread = threading.Thread(
-            target=self._body, args=(work,), name=f"helixnb-{what}", daemon=True
-        )
-        self._thread.start()
+        try:
+            self._notify()
+            self._thread = threading.Thread(
+                target=self._body, args=(work,), name=f"helixnb-{what}", daemon=True
+            )
+            self._thread.start()
+        except BaseException:
+            self._release()
+            raise
 
     def _body(self, work: Callable[[], None]) -> None:
         try:
@@ -160,7 +167,6 @@ class Activity:
                 "session.pause() and session.wait() first."
             )
         self.pause.clear()
-        self._notify()
 
     def _release(self) -> None:
         self._busy.release()

@@ -80,8 +80,7 @@ def _stage(state: State) -> str:
 
 def _status(session: Session) -> str:
     if session.running:
-        stage, done, total = session.progress
-        return f"running: {stage} {done}/{total}" if stage else "running"
+        return f"running: {session.progress}".removesuffix(": ")
     if session.error is not None:
         return f"stopped by an error: {session.error}"
     return "idle"

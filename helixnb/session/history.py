@@ -123,3 +123,32 @@ def history(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     # A stage that an iteration did not have took no time in it.
     table[stages] = table[stages].fillna(0.0)
     return table
+
+
+def compared(this: State, other: State) -> pd.DataFrame:
+    """Set two states side by side.
+
+    Parameters
+    ----------
+    this, other : State
+        Of two branches.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``this`` and ``other``; parameters by their names, results after them.
+    """
+    rows = {
+        name: (value, other.parameters.as_dict()[name])
+        for name, value in this.parameters.as_dict().items()
+        if value != other.parameters.as_dict()[name]
+    }
+    for name in ("iteration", "resolution_A", "symmetry_order", "converged"):
+        rows[name] = getattr(this, name), getattr(other, name)
+    for name in ("twist_deg", "rise_A"):
+        rows[f"next_{name}"] = (
+            getattr(this.symmetry, name),
+            getattr(other.symmetry, name),
+        )
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["this", "other"])
+    return table.rename_axis("quantity")

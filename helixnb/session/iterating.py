@@ -49,10 +49,12 @@ def iterate_once(
     """
     start = time.perf_counter()
     used, previous = timeline.begin()
-    if previous is None:
+    # Until an iteration has used it, the initial density follows the parameters.
+    stale = previous is not None and previous.iteration == 0
+    if previous is None or (stale and previous.parameters != used):
         with progress.of("initial density") as report:
             previous = refinement.initial_state(particles, used, backend, seed, report)
-        timeline.publish(previous)
+        timeline.publish_initial(previous)
         notify()
     with progress.of(f"iteration {previous.iteration + 1}") as report:
         state = refinement.step(previous, particles, used, backend, report)
@@ -84,7 +86,8 @@ def finished(timeline: Timeline, done: int, n: int | None) -> bool:
     -------
     bool
     """
-    state, parameters = timeline.state, timeline.parameters
+    now = timeline.now
+    state, parameters = now.state, now.parameters
     if n is not None and done >= n:
         return True
     if state is None:
@@ -94,7 +97,7 @@ def finished(timeline: Timeline, done: int, n: int | None) -> bool:
         return True
     # Who asks for a number of iterations, or has edited a parameter since, wants to
     # go on after convergence.
-    asked = done == 0 and (n is not None or parameters != timeline.expected())
+    asked = done == 0 and (n is not None or parameters != now.expected)
     return state.converged and not asked
 
 

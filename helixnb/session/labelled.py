@@ -43,6 +43,18 @@ class LabelledResults:
         raise NotImplementedError
 
     @property
+    def iteration(self) -> int:
+        """Number of the current iteration; 0 before the first."""
+        state = self.state
+        return state.iteration if state else 0
+
+    @property
+    def converged(self) -> bool:
+        """Whether the current iteration ended the refinement."""
+        state = self.state
+        return state is not None and state.converged
+
+    @property
     def particles(self) -> ParticleSet:
         """Segments being refined."""
         raise NotImplementedError
@@ -101,7 +113,7 @@ class LabelledResults:
     def history(self) -> pd.DataFrame:
         """One row for each iteration: what was used, found and spent."""
         self._needed_state()
-        return history(self._timeline.rows)
+        return history(self._timeline.now.rows)
 
     def save_results(
         self, out_dir: str | os.PathLike[str], *, overwrite: bool = False

@@ -12,7 +12,7 @@ from helixnb import refinement
 from helixnb.core.postprocess import FinalMaps, final_maps
 from helixnb.errors import InputError
 from helixnb.io import output
-from helixnb.session.checkpoint import versions
+from helixnb.session.files import versions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 NOTIFY_SECONDS = 0.5
 """Listeners hear of progress at most this often."""
 
+ESTIMATE_SECONDS = 1.0
+"""A stage has to run for this long before the time left is told."""
+
 
 class StepProgress(NamedTuple):
     """Where the running iteration is.
@@ -26,11 +29,48 @@ class StepProgress(NamedTuple):
         What is being done; empty when nothing is.
     done, total : int
         How much of it.
+    seconds_left : float or None
+        Until the stage is done, if it goes on as it did so far; None if that cannot
+        be told yet.
     """
 
     stage: str = ""
     done: int = 0
     total: int = 0
+    seconds_left: float | None = None
+
+    def __str__(self) -> str:
+        """Say it in words; empty when nothing is being done."""
+        if not self.stage:
+            return ""
+        text = f"{self.stage}: {self.done:,} of {self.total:,}"
+        if self.seconds_left is None:
+            return text
+        return f"{text}, {duration(self.seconds_left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Time in words, to the two largest units.
+
+    Parameters
+    ----------
+    seconds : float
+        Not negative.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> duration(3700)
+    '1 h 1 min'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class ProgressReport:
@@ -50,9 +90,10 @@ class ProgressReport:
 
     def __init__(self, show_bar: bool | None, notify: Callable[[], None]) -> None:
         self.current = StepProgress()
-        self._show_bar = show_bar
+        self.show_bar = show_bar
         self._notify = notify
         self._notified = 0.0
+        self._stage_began = 0.0
         self._bar: Any = None
 
     @contextmanager
@@ -69,7 +110,7 @@ class ProgressReport:
         ProgressReport
             This object, to be called with stage, done and total.
         """
-        show = _wants_bar() if self._show_bar is None else self._show_bar
+        show = _wants_bar() if self.show_bar is None else self.show_bar
         self._bar = tqdm(desc=title, leave=False, file=sys.stderr) if show else None
         try:
             yield self
@@ -90,7 +131,10 @@ class ProgressReport:
             How much of it.
         """
         new_stage = stage != self.current.stage
-        self.current = StepProgress(stage, int(done), int(total))
+        if new_stage:
+            self._stage_began = time.monotonic()
+        left = self._seconds_left(done, total)
+        self.current = StepProgress(stage, int(done), int(total), left)
         if self._bar is not None:
             if new_stage:
                 self._bar.reset(total=total)
@@ -100,6 +144,12 @@ class ProgressReport:
         if new_stage or time.monotonic() - self._notified > NOTIFY_SECONDS:
             self._notified = time.monotonic()
             self._notify()
+
+    def _seconds_left(self, done: int, total: int) -> float | None:
+        spent = time.monotonic() - self._stage_began
+        if done <= 0 or spent < ESTIMATE_SECONDS:
+            return None
+        return spent / done * max(total - done, 0)
 
 
 def _wants_bar() -> bool:

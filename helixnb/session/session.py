@@ -1,8 +1,7 @@
 """The session: owner of parameters, states and history of one refinement.
 
-The refinement itself is a pure function from state to state. A step reads the
-parameters once, computes a new state, and sets it once, so whatever happens in
-between, an edit, an interrupt or an error, leaves the session as it was.
+The refinement itself is a pure function from state to state; a session remembers what
+went into it and what came out.
 """
 
 from __future__ import annotations
@@ -10,26 +9,30 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helixnb.backend import get_backend
 from helixnb.errors import InputError
 from helixnb.parameters import Parameters, check_name, field_names
 from helixnb.particles import ParticleSet
-from helixnb.session import checkpoint, describe
+from helixnb.session import describe, files
 from helixnb.session.activity import Activity, Listeners
 from helixnb.session.checks import check_fit, check_particles
-from helixnb.session.iterating import finished, iterate_once
+from helixnb.session.computing import Computing
+from helixnb.session.history import compared
 from helixnb.session.labelled import LabelledResults
 from helixnb.session.parameters import EditableParameters
-from helixnb.session.progress import ProgressReport, StepProgress
-from helixnb.session.timeline import Timeline
+from helixnb.session.progress import ProgressReport
+from helixnb.session.script import reproducing_script
+from helixnb.session.timeline import Moment, Timeline
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
+
+    import pandas as pd
 
     from helixnb.state import State
 
@@ -37,7 +40,7 @@ log = logging.getLogger("helixnb")
 log.addHandler(logging.NullHandler())
 
 
-class Session(LabelledResults):
+class Session(Computing):
     """A helical refinement, one iteration at a time.
 
     `step`, `run`, `wait`, `pause`, `back` and `save` return the session. While a step
@@ -58,6 +61,9 @@ class Session(LabelledResults):
     keep_states : int
         States kept in memory for `back`, the current one included. Each holds four
         maps.
+    checkpoint : path, optional
+        File that every finished iteration is saved to, so that a killed program
+        loses one iteration at most; `load` resumes from it.
 
     Raises
     ------
@@ -77,6 +83,7 @@ class Session(LabelledResults):
         "__weakref__",
         "_activity",
         "_backend",
+        "_checkpoint",
         "_listeners",
         "_particles",
         "_progress",
@@ -93,6 +100,7 @@ class Session(LabelledResults):
         seed: int = 0,
         progress: bool | None = None,
         keep_states: int = 5,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         if int(seed) != seed or seed < 0:
             raise InputError(f"seed must be a whole number >= 0, got {seed!r}.")
@@ -100,8 +108,9 @@ class Session(LabelledResults):
         check_fit(particles, parameters)
         self._particles = particles
         self._backend = get_backend(device)
+        self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self._seed = int(seed)
-        self._timeline = Timeline(parameters, keep_states)
+        self._timeline = Timeline(Moment(parameters), keep_states)
         self._listeners = Listeners()
         self._activity = Activity(self._listeners)
         self._progress = ProgressReport(progress, self._listeners)
@@ -125,6 +134,7 @@ class Session(LabelledResults):
         seed: int = 0,
         progress: bool | None = None,
         keep_states: int = 5,
+        checkpoint: str | os.PathLike[str] | None = None,
         **parameters: Any,
     ) -> Session:
         """Start from a RELION particle STAR file.
@@ -137,7 +147,7 @@ class Session(LabelledResults):
             Twist per subunit in degrees, positive = right-handed; near the truth.
         rise_A : float
             Rise per subunit in Angstrom.
-        device, seed, progress, keep_states
+        device, seed, progress, keep_states, checkpoint
             As for `Session`.
         **parameters
             Other fields of `Parameters`.
@@ -162,6 +172,7 @@ class Session(LabelledResults):
             seed=seed,
             progress=progress,
             keep_states=keep_states,
+            checkpoint=checkpoint,
         )
 
     # --- what it holds -----------------------------------------------------------
@@ -175,7 +186,9 @@ class Session(LabelledResults):
     def parameters(self) -> EditableParameters:
         """Parameters of the next iteration, to read and to edit."""
         return EditableParameters(
-            lambda: self._timeline.parameters, self._edit, self._timeline.expected
+            lambda: self._timeline.now.parameters,
+            self._edit,
+            lambda: self._timeline.now.expected,
         )
 
     @property
@@ -191,172 +204,18 @@ class Session(LabelledResults):
     @property
     def state(self) -> State | None:
         """Current state; None before the first step."""
-        return self._timeline.state
+        return self._timeline.now.state
 
     @property
     def states(self) -> tuple[State, ...]:
         """States in memory, the current one last."""
-        return tuple(self._timeline.states)
-
-    @property
-    def iteration(self) -> int:
-        """Number of the current iteration; 0 before the first."""
-        state = self.state
-        return state.iteration if state else 0
-
-    @property
-    def converged(self) -> bool:
-        """Whether the current iteration ended the refinement."""
-        state = self.state
-        return state is not None and state.converged
-
-    @property
-    def running(self) -> bool:
-        """Whether a step or run is going on, in any thread."""
-        return self._activity.running
-
-    @property
-    def progress(self) -> StepProgress:
-        """Stage, done and total of the running iteration."""
-        return self._progress.current
-
-    @property
-    def error(self) -> Exception | None:
-        """What stopped the last step or run; None once another step succeeded."""
-        return self._activity.error
-
-    # --- computing ---------------------------------------------------------------
-
-    def step(self) -> Session:
-        """Compute one iteration, here and now.
-
-        The first also makes the initial density. Parameters are read once, at the
-        beginning. An interrupt or an error leaves the session as it was.
-        """
-        self._activity.raise_kept()
-        with self._activity.of("make a step"):
-            self._advance()
-        return self
-
-    def run(self, n: int | None = None, *, background: bool = True) -> Session:
-        """Iterate until converged, or `n` times, or up to ``max_iterations``.
-
-        Parameters
-        ----------
-        n : int, optional
-            Iterations at most.
-        background : bool
-            Return at once and compute in a thread, which ends with the program:
-            scripts call `wait`. Errors are kept in `error` and raised by `wait`.
-        """
-        if n is not None and (int(n) != n or n < 1):
-            raise InputError(f"run: n must be a whole number >= 1, got {n!r}.")
-        self._activity.raise_kept()
-        if background:
-            self._activity.in_background("run", partial(self._loop, n))
-        else:
-            with self._activity.of("run"):
-                self._loop(n)
-        return self
-
-    def iterate(self, n: int | None = None) -> Iterator[State]:
-        """Iterate in a loop of your own.
-
-        Parameters
-        ----------
-        n : int, optional
-            Iterations at most; otherwise as `run`.
-
-        Yields
-        ------
-        State
-            After each iteration; parameters edited in the loop apply to the next.
-        """
-        self._activity.pause.clear()
-        done = 0
-        while not self._finished(done, n):
-            self.step()
-            done += 1
-            state = self.state
-            if state is not None:
-                yield state
-
-    def pause(self) -> Session:
-        """Stop a run after its current iteration; returns at once."""
-        self._activity.pause.set()
-        return self
-
-    def wait(self, timeout: float | None = None) -> Session:
-        """Wait for a background run; an interrupt pauses it.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds to wait at most.
-
-        Raises
-        ------
-        Exception
-            What stopped the run, once.
-        """
-        try:
-            self._activity.join(timeout)
-        except KeyboardInterrupt:
-            self.pause()
-            raise
-        self._activity.raise_kept()
-        return self
-
-    def back(self, k: int = 1) -> Session:
-        """Return to an earlier state and the parameters that followed from it.
-
-        Parameters
-        ----------
-        k : int
-            Iterations to undo. The last `keep_states` states are kept.
-
-        Raises
-        ------
-        InputError
-            If that state is not kept.
-        """
-        with self._activity.of("go back"):
-            self._timeline.back(k)
-            self._activity.clear_error()
-        return self
-
-    def _loop(self, n: int | None) -> None:
-        done = 0
-        while not self._finished(done, n):
-            self._advance()
-            done += 1
-        if self.converged:
-            log.info("Converged after %d iterations", self.iteration)
-
-    def _finished(self, done: int, n: int | None) -> bool:
-        return self._activity.pause.is_set() or finished(self._timeline, done, n)
-
-    def _advance(self) -> None:
-        """Do one iteration for whoever holds the session; remember a failure."""
-        try:
-            iterate_once(
-                self._timeline,
-                self._particles,
-                self._backend,
-                self._seed,
-                progress=self._progress,
-                notify=self._listeners,
-            )
-        except Exception as error:
-            self._activity.error = error
-            raise
-        self._activity.clear_error()
+        return self._timeline.now.states
 
     # --- parameters and events ---------------------------------------------------
 
     def _edit(self, values: dict[str, Any]) -> None:
         with self._timeline.lock:
-            changed = self._timeline.parameters.changed(**values)
+            changed = self._timeline.now.parameters.changed(**values)
             check_fit(self._particles, changed)
             self._timeline.edit(changed, values)
         self._listeners()
@@ -379,22 +238,6 @@ class Session(LabelledResults):
 
     # --- files -------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> Session:
-        """Save what it takes to go on later, as one ``.npz`` file.
-
-        May be called during a run; the last finished iteration is saved.
-
-        Parameters
-        ----------
-        path : path
-            Output file; replaced in one step if it exists.
-        """
-        self._needed_state()
-        checkpoint.save(
-            path, self._timeline, self._particles, device=self.device, seed=self._seed
-        )
-        return self
-
     @classmethod
     def load(
         cls,
@@ -404,6 +247,7 @@ class Session(LabelledResults):
         device: str = "auto",
         progress: bool | None = None,
         keep_states: int = 5,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Session:
         """Resume a saved session: it goes on as if it had not been interrupted.
 
@@ -413,8 +257,8 @@ class Session(LabelledResults):
             File written by `save`.
         particles : ParticleSet or path, optional
             If the STAR file is no longer where it was.
-        device, progress, keep_states
-            As for `Session`.
+        device, progress, keep_states, checkpoint
+            As for `Session`; `checkpoint` may be the file that is loaded.
 
         Returns
         -------
@@ -425,7 +269,7 @@ class Session(LabelledResults):
         InputError
             A file that cannot be read, or other particles than those it was made from.
         """
-        saved, found = checkpoint.load(path, particles)
+        saved, found = files.load(path, particles)
         session = cls(
             found,
             saved.parameters,
@@ -433,10 +277,78 @@ class Session(LabelledResults):
             seed=saved.seed,
             progress=progress,
             keep_states=keep_states,
+            checkpoint=checkpoint,
         )
-        session._timeline.states = [saved.state]
-        session._timeline.rows = saved.rows
+        moment = Moment(saved.parameters, (saved.state,), tuple(saved.rows))
+        session._timeline = Timeline(moment, keep_states)
         return session
+
+    def to_script(self) -> str:
+        """Return the Python that reproduces this run, edits included.
+
+        Returns
+        -------
+        str
+            Calls of this interface with every value in full; on the same device
+            they give the same maps to the last bit.
+        """
+        return reproducing_script(self)
+
+    def fork(
+        self,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        **parameters: Any,
+    ) -> Session:
+        """Branch: a session of its own that goes on from the same state.
+
+        What is kept for `back` and the history so far belong to both; from here on
+        neither changes the other. May be called during a run, from the last finished
+        iteration.
+
+        Parameters
+        ----------
+        checkpoint : path, optional
+            As for `Session`; a branch does not write to the file of its origin.
+        **parameters
+            What the branch does differently.
+
+        Returns
+        -------
+        Session
+        """
+        now = self._timeline.now
+        branch = Session(
+            self._particles,
+            now.parameters,
+            device=self.device,
+            seed=self._seed,
+            progress=self._progress.show_bar,
+            keep_states=self._timeline.keep_states,
+            checkpoint=checkpoint,
+        )
+        branch._timeline = Timeline(
+            replace(now, edited=frozenset()), self._timeline.keep_states
+        )
+        if parameters:
+            branch.parameters.set(**parameters)
+        return branch
+
+    def compare(self, other: Session) -> pd.DataFrame:
+        """Set the outcome of two branches side by side.
+
+        Parameters
+        ----------
+        other : Session
+            Usually a `fork` of this one.
+
+        Returns
+        -------
+        pandas.DataFrame
+            What differs between the current states: the parameters used, resolution,
+            twist and rise; columns ``this`` and ``other``.
+        """
+        return compared(self._needed_state(), other._needed_state())
 
     def dashboard(self) -> Any:
         """Live plots and controls of this session, for a notebook or a server."""

@@ -1,12 +1,13 @@
 """What a session remembers: states, history and parameters, changed together.
 
-Other threads may read at any moment, so what belongs together is replaced under one
-lock, and lists are replaced rather than changed.
+Other threads may read at any moment, and an interrupt may come at any moment, so all
+of it is one frozen `Moment` that is replaced by a single assignment.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from helixnb.errors import InputError
@@ -20,43 +21,73 @@ if TYPE_CHECKING:
 _SYMMETRY_FIELDS = {"twist_deg", "rise_A"}
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Everything a session remembers, as of one moment.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        For the next iteration.
+    states : tuple of State
+        The current one last; empty before the first step.
+    rows : tuple of dict
+        History, one row for each iteration, also of states no longer kept.
+    edited : frozenset of str
+        Parameters that were set since the running iteration read them.
+    """
+
+    parameters: Parameters
+    states: tuple[State, ...] = ()
+    rows: tuple[dict[str, Any], ...] = ()
+    edited: frozenset[str] = frozenset()
+
+    @property
+    def state(self) -> State | None:
+        """Current state."""
+        return self.states[-1] if self.states else None
+
+    @property
+    def expected(self) -> Parameters:
+        """Parameters of the next iteration if nobody had edited them."""
+        state = self.state
+        if state is None:
+            return self.parameters
+        if state.iteration == 0:
+            return state.parameters
+        return _with_symmetry(state.parameters, state)
+
+
+def _with_symmetry(parameters: Parameters, state: State) -> Parameters:
+    return parameters.changed(
+        twist_deg=state.symmetry.twist_deg, rise_A=state.symmetry.rise_A
+    )
+
+
 class Timeline:
     """States of one refinement with the parameters that follow from them.
 
     Parameters
     ----------
-    parameters : Parameters
-        For the first iteration.
+    now : Moment
+        To begin with.
     keep_states : int
         States kept, the current one included.
 
     Attributes
     ----------
     lock : threading.RLock
-        To be held for reading several of the following as of one moment.
-    states : list of State
-        The current one last; empty before the first step.
-    rows : list of dict
-        History, one row for each iteration, also of states no longer kept.
-    parameters : Parameters
-        For the next iteration.
+        To be held by who replaces what was read before.
+    now : Moment
+        To be read once by who needs several parts of it.
     """
 
-    def __init__(self, parameters: Parameters, keep_states: int) -> None:
+    def __init__(self, now: Moment, keep_states: int) -> None:
         if int(keep_states) != keep_states or keep_states < 1:
             raise InputError(f"keep_states must be 1 or more, got {keep_states!r}.")
         self.lock = threading.RLock()
-        self.states: list[State] = []
-        self.rows: list[dict[str, Any]] = []
-        self.parameters = parameters
-        self._keep_states = int(keep_states)
-        self._edited: set[str] = set()
-
-    @property
-    def state(self) -> State | None:
-        """Current state."""
-        states = self.states
-        return states[-1] if states else None
+        self.keep_states = int(keep_states)
+        self.now = replace(now, states=now.states[-self.keep_states :])
 
     def begin(self) -> tuple[Parameters, State | None]:
         """Read once what the next iteration starts from.
@@ -67,8 +98,8 @@ class Timeline:
         state : State or None
         """
         with self.lock:
-            self._edited = set()
-            return self.parameters, self.state
+            self.now = replace(self.now, edited=frozenset())
+            return self.now.parameters, self.now.state
 
     def edit(self, parameters: Parameters, names: Collection[str]) -> None:
         """Replace the parameters of the next iteration.
@@ -81,28 +112,42 @@ class Timeline:
             Those the user set.
         """
         with self.lock:
-            self.parameters = parameters
-            self._edited = self._edited | set(names)
+            edited = self.now.edited.union(names)
+            self.now = replace(self.now, parameters=parameters, edited=edited)
 
-    def publish(self, state: State, row: dict[str, Any] | None = None) -> None:
-        """Make a state the current one.
+    def publish_initial(self, state: State) -> None:
+        """Make an initial density the current state, and the only one.
+
+        Parameters
+        ----------
+        state : State
+            Of iteration 0; it has no row in the history.
+        """
+        with self.lock:
+            self.now = replace(self.now, states=(state,), rows=())
+
+    def publish(self, state: State, row: dict[str, Any]) -> None:
+        """Make the result of an iteration the current state.
 
         Parameters
         ----------
         state : State
             From `begin`'s.
-        row : dict, optional
-            Its row of the history; the initial density has none.
+        row : dict
+            Its row of the history.
         """
         with self.lock:
-            self.states = [*self.states, state][-self._keep_states :]
-            if row is not None:
-                self.rows = [*self.rows, row]
+            now = self.now
+            parameters = now.parameters
             # What the user set while the iteration ran is not overruled by it.
-            if row is not None and not self._edited & _SYMMETRY_FIELDS:
-                self.parameters = self.parameters.changed(
-                    twist_deg=state.symmetry.twist_deg, rise_A=state.symmetry.rise_A
-                )
+            if not now.edited & _SYMMETRY_FIELDS:
+                parameters = _with_symmetry(parameters, state)
+            self.now = replace(
+                now,
+                states=(*now.states, state)[-self.keep_states :],
+                rows=(*now.rows, row),
+                parameters=parameters,
+            )
 
     def back(self, k: int) -> None:
         """Return to an earlier state and what followed from it.
@@ -118,26 +163,18 @@ class Timeline:
             If that state is not kept.
         """
         with self.lock:
-            earlier = max(len(self.states) - 1, 0)
+            now = self.now
+            earlier = max(len(now.states) - 1, 0)
             if int(k) != k or not 1 <= k <= earlier:
                 raise InputError(
                     f"Cannot go back by {k!r}: {earlier} earlier states are kept "
-                    f"(keep_states={self._keep_states})."
+                    f"(keep_states={self.keep_states})."
                 )
-            self.states = self.states[: -int(k)]
-            last = self.states[-1].iteration
-            self.rows = [row for row in self.rows if row["iteration"] <= last]
-            self.parameters = self.expected()
-            self._edited = set()
-
-    def expected(self) -> Parameters:
-        """Parameters of the next iteration if nobody had edited them."""
-        with self.lock:
-            state = self.state
-            if state is None:
-                return self.parameters
-            if state.iteration == 0:
-                return state.parameters
-            return state.parameters.changed(
-                twist_deg=state.symmetry.twist_deg, rise_A=state.symmetry.rise_A
+            kept = now.states[: -int(k)]
+            last = kept[-1].iteration
+            before = Moment(
+                parameters=now.parameters,
+                states=kept,
+                rows=tuple(row for row in now.rows if row["iteration"] <= last),
             )
+            self.now = replace(before, parameters=before.expected)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import os
 
     from helixnb.parameters import Parameters
-    from helixnb.session.timeline import Timeline
+    from helixnb.session.timeline import Moment
     from helixnb.state import State
 
 SCHEMA = 1
@@ -91,8 +91,8 @@ def describe_particles(particles: ParticleSet) -> dict[str, Any]:
 
 
 def save(
-    path: str | os.PathLike[str],
-    timeline: Timeline,
+    path: Path,
+    now: Moment,
     particles: ParticleSet,
     *,
     device: str,
@@ -102,9 +102,9 @@ def save(
 
     Parameters
     ----------
-    path : path
+    path : Path
         Output file, usually ``.npz``.
-    timeline : Timeline
+    now : Moment
         With a state.
     particles : ParticleSet
         Segments.
@@ -113,18 +113,17 @@ def save(
     seed : int
         Seed of the session.
     """
-    with timeline.lock:
-        saved = SavedSession(
-            schema=SCHEMA,
-            versions=versions(),
-            device=device,
-            seed=seed,
-            particles=describe_particles(particles),
-            parameters=timeline.parameters,
-            rows=timeline.rows,
-            state=timeline.states[-1],
-        )
-    write_checkpoint(Path(path), saved)
+    saved = SavedSession(
+        schema=SCHEMA,
+        versions=versions(),
+        device=device,
+        seed=seed,
+        particles=describe_particles(particles),
+        parameters=now.parameters,
+        rows=list(now.rows),
+        state=now.states[-1],
+    )
+    write_checkpoint(path, saved)
 
 
 def load(

@@ -1,0 +1,92 @@
+"""The Python that reproduces a run: what a session did, in its own language.
+
+It is written from the history alone, which holds every parameter of every iteration,
+so what a user clicked on a dashboard is in it as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from helixnb.parameters import field_defaults, field_names
+from helixnb.session.files import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from helixnb.session.session import Session
+
+_FOUND = {"twist_deg": "next_twist_deg", "rise_A": "next_rise_A"}
+
+
+def reproducing_script(session: Session) -> str:
+    """Write the calls that repeat a session's iterations.
+
+    Parameters
+    ----------
+    session : Session
+        In any condition; what was undone is left out.
+
+    Returns
+    -------
+    str
+        A script for the same particles and the same version.
+    """
+    now = session._timeline.now
+    used = [_parameters(row) for row in now.rows]
+    first = used[0] if used else now.parameters.as_dict()
+    written = ", ".join(f"{name} {text}" for name, text in versions().items())
+    particles = session.particles
+    lines = [
+        f"# Written by {written}.",
+        "from helixnb import Session",
+        "",
+        "session = Session.from_star(",
+        f"    {str(particles.source.absolute())!r},",
+        *(f"    {name}={value!r}," for name, value in _chosen(first).items()),
+        f"    device={session.device!r},",
+        f"    seed={session.seed!r},",
+        ")",
+        f"assert len(session.particles) == {len(particles)}",
+        *_steps(now.rows, used),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _parameters(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that an iteration used."""
+    return {name: row[f"parameter_{name}"] for name in field_names()}
+
+
+def _chosen(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that differ from their defaults."""
+    defaults = field_defaults()
+    return {n: v for n, v in parameters.items() if v != defaults.get(n, ...)}
+
+
+def _steps(
+    rows: tuple[Mapping[str, Any], ...], used: list[dict[str, Any]]
+) -> Iterator[str]:
+    """Write edits, and the steps between them in loops."""
+    waiting = 0
+    for i, parameters in enumerate(used):
+        edits = {}
+        if i > 0:
+            found = {name: rows[i - 1][column] for name, column in _FOUND.items()}
+            expected = used[i - 1] | found
+            edits = {n: v for n, v in parameters.items() if v != expected[n]}
+        if edits:
+            yield from _loop(waiting)
+            waiting = 0
+            values = ", ".join(f"{name}={value!r}" for name, value in edits.items())
+            yield f"session.parameters.set({values})"
+        waiting += 1
+    yield from _loop(waiting)
+
+
+def _loop(n: int) -> Iterator[str]:
+    if n == 1:
+        yield "session.step()"
+    elif n > 1:
+        yield f"for _ in range({n}):"
+        yield "    session.step()"
