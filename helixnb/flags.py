@@ -14,10 +14,10 @@ from helixnb.core.poses import Poses
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.state import Survey, SymmetryScores
+from helixnb.twist_rise import halves_agree
 
 _ALIKE_FSC = 0.3
 _UNDECIDED = 0.95
-_TWIST_SPLIT = 0.05
 _MIN_BOX_DIAMETERS = 1.5
 _MIN_RISES = 5.0
 
@@ -91,15 +91,13 @@ def fsc_flags(fsc: HalfMapFSC, k_max: int) -> list[str]:
     ]
 
 
-def symmetry_flags(scores: SymmetryScores | None, parameters: Parameters) -> list[str]:
+def symmetry_flags(scores: SymmetryScores | None) -> list[str]:
     """Risks in the twist-rise score map.
 
     Parameters
     ----------
     scores : SymmetryScores or None
         Score maps; None where the symmetry was not searched.
-    parameters : Parameters
-        As they are for this iteration.
 
     Returns
     -------
@@ -108,17 +106,28 @@ def symmetry_flags(scores: SymmetryScores | None, parameters: Parameters) -> lis
     if scores is None:
         return []
     flags = []
-    if scores.joint.on_edge:
+    joint = scores.joint
+    found = f"({joint.best_twist_deg:.2f} deg, {joint.best_rise_A:.3f} A)"
+    if joint.on_edge:
         flags.append(
-            "The best twist and rise lie on the edge of the search grid "
-            f"({scores.joint.best_twist_deg:.2f} deg, {scores.joint.best_rise_A:.3f} "
-            "A): widen twist_extent_deg or rise_extent_percent, or doubt the estimate."
+            f"The best twist and rise lie on the edge of the search grid {found}, also "
+            f"after its extents were doubled {scores.extensions} times; they are not "
+            "used. Doubt the estimate, or widen twist_extent_deg or "
+            "rise_extent_percent."
         )
-    apart = abs(scores.half_A.best_twist_deg - scores.half_B.best_twist_deg)
-    if apart > _TWIST_SPLIT * 2 * parameters.twist_extent_deg:
+    elif scores.extensions:
+        what = "used" if scores.used else "not used, because the halves disagree"
         flags.append(
-            f"The halves prefer twists {apart:.2f} deg apart: the symmetry is not yet "
-            "determined by the data."
+            f"The best twist and rise {found} lay beyond the extents, which were "
+            f"doubled {scores.extensions} times to find them; they are {what}. Give "
+            "them as the new estimate if you trust them."
+        )
+    if not halves_agree(scores.half_A, scores.half_B):
+        twist = abs(scores.half_A.best_twist_deg - scores.half_B.best_twist_deg)
+        rise = abs(scores.half_A.best_rise_A - scores.half_B.best_rise_A)
+        flags.append(
+            f"The halves prefer symmetries {twist:.2f} deg and {rise:.3f} A apart: the "
+            "symmetry is not yet determined by the data."
         )
     return flags
 

@@ -1,20 +1,15 @@
-"""From the sums of an iteration to maps: half-maps, references, symmetry scores."""
+"""From the sums of an iteration to maps: half-maps and references."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.core.fsc import HalfMapFSC
-from helixnb.core.masks import axial_window
 from helixnb.core.maximization import Accumulator, joined, symmetrised
 from helixnb.core.reconstruction import shell_noise, solve
-from helixnb.core.symmetry_search import layer_power, search
 from helixnb.job import Job
-from helixnb.state import Survey, SymmetryScores
-from helixnb.symmetry import HelicalSymmetry
+from helixnb.state import Survey
 
 
 def _symmetric(job: Job, sums: Accumulator) -> Accumulator:
@@ -81,66 +76,3 @@ def references(
         inverse_signal = inverse_snr / shell_noise(symmetric)
         out.append(half.grid.to_volume(solve(symmetric, inverse_signal)) * mask)
     return np.stack([out[0], out[-1]])
-
-
-def search_symmetry(
-    job: Job,
-    survey: Survey,
-    sums: tuple[Accumulator, Accumulator],
-    estimate: HelicalSymmetry,
-    reached: float,
-) -> tuple[SymmetryScores | None, HelicalSymmetry]:
-    """Score twist and rise on maps that the symmetry was not imposed on.
-
-    Parameters
-    ----------
-    job : Job
-        Fixed inputs of the iteration.
-    survey : Survey
-        Tells the filament's radius.
-    sums : tuple of Accumulator
-        Of both halves, before symmetrisation.
-    estimate : HelicalSymmetry
-        Centre of the search.
-    reached : float
-        Resolution of the maps, Angstrom.
-
-    Returns
-    -------
-    scores : SymmetryScores or None
-        None while the symmetry is not searched.
-    symmetry : HelicalSymmetry
-        The joint optimum; the current symmetry if that lies on the edge of the grid.
-    """
-    parameters = job.parameters
-    if not parameters.search_symmetry or reached > parameters.search_start_A:
-        return None, parameters.symmetry
-    with job.clock("symmetry search"):
-        grid = job.grid(job.band(reached), survey.outer_radius_A, 2)
-        mask = job.mask(survey, 1.0)
-        window = axial_window(job.box, 0.8, 0.1 * job.box)
-        twist, rise = estimate.twist_deg, estimate.rise_A
-        twists = (
-            twist - parameters.twist_extent_deg,
-            twist + parameters.twist_extent_deg,
-        )
-        margin = rise * parameters.rise_extent_percent / 100
-        found = []
-        blind = [s.grid.to_volume(solve(s)) for s in sums]
-        for volume in (*blind, blind[0] + blind[1]):
-            layers = layer_power(volume * mask, grid, window, job.pixel)
-            found.append(
-                search(
-                    layers,
-                    twists,
-                    (rise - margin, rise + margin),
-                    parameters.search_grid,
-                )
-            )
-    best = found[2]
-    if best.on_edge:
-        return SymmetryScores(*found), parameters.symmetry
-    symmetry = replace(
-        parameters.symmetry, twist_deg=best.best_twist_deg, rise_A=best.best_rise_A
-    )
-    return SymmetryScores(*found), symmetry

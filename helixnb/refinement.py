@@ -21,12 +21,13 @@ from helixnb.core.reconstruction import join_low_resolution
 from helixnb.core.search import PoseSpread
 from helixnb.flags import data_flags, fsc_flags, polarity_flags, symmetry_flags
 from helixnb.job import Job, filament_mask
-from helixnb.maps import raw_half_maps, references, search_symmetry
+from helixnb.maps import raw_half_maps, references
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
 from helixnb.state import State, Survey, SymmetryScores
 from helixnb.survey import filament_radius_px, mean_ctf_power, mean_image_power
+from helixnb.twist_rise import search_symmetry
 
 __all__ = [
     "State",
@@ -165,7 +166,7 @@ def step(
     edited = parameters.symmetry != state.symmetry
     estimate = parameters.symmetry if edited else state.estimate
     mature = 2 * iteration > parameters.bootstrap_iterations
-    scores, symmetry = search_symmetry(
+    scores, blind, symmetry = search_symmetry(
         job, state.survey, sums, estimate, reached if mature else np.inf
     )
     stalled = 0 if reached < state.resolution_A * (1 - _GAIN) else state.stalled + 1
@@ -189,12 +190,13 @@ def step(
         spread=_updated_spread(job, poses, state.spread),
         poses=poses,
         scores=scores,
+        blind_maps=blind,
         stalled=0 if bootstrapping else stalled,
         converged=not bootstrapping and stalled >= _PATIENCE,
         flags=tuple(
             data_flags(particles, parameters, state.survey)
             + fsc_flags(fsc, sums[0].grid.k_max)
-            + symmetry_flags(scores, parameters)
+            + symmetry_flags(scores)
             + polarity_flags(poses, particles.filament)
         ),
         seconds=job.clock.seconds,

@@ -48,11 +48,25 @@ class SymmetryScores:
     Parameters
     ----------
     half_A, half_B, joint : SymmetryScore
+        On one grid.
+    extensions : int
+        Times the extents were doubled because the optimum lay on the edge.
+    used : bool
+        Whether the joint optimum became the symmetry of the next iteration.
+    resolution_A : float
+        Finest resolution of the maps searched.
+    inner_diameter_A, outer_diameter_A : float
+        Of the density searched.
     """
 
     half_A: SymmetryScore
     half_B: SymmetryScore
     joint: SymmetryScore
+    extensions: int
+    used: bool
+    resolution_A: float
+    inner_diameter_A: float
+    outer_diameter_A: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,9 @@ class State:
     poses : Poses
     scores : SymmetryScores or None
         None while the symmetry is not searched.
+    blind_maps : ndarray of float32, shape (2, box, width, width), or None
+        Half-maps that no helical symmetry was imposed on, cut across the axis to the
+        filament; what the scores were made from. None while it is not searched.
     stalled : int
         Iterations since the resolution last improved.
     converged : bool
@@ -125,6 +142,7 @@ class State:
     spread: PoseSpread
     poses: Poses
     scores: SymmetryScores | None = None
+    blind_maps: NDArray[np.float32] | None = None
     stalled: int = 0
     converged: bool = False
     flags: tuple[str, ...] = ()

@@ -178,4 +178,9 @@ def _scores(parameters: Parameters, rng: np.random.Generator) -> SymmetryScores:
         half_A=bump(TWIST_DEG + rng.normal(0, 0.1), RISE_A + rng.normal(0, 0.05)),
         half_B=bump(TWIST_DEG + rng.normal(0, 0.1), RISE_A + rng.normal(0, 0.05)),
         joint=bump(TWIST_DEG, RISE_A),
+        extensions=0,
+        used=True,
+        resolution_A=9.0,
+        inner_diameter_A=0.0,
+        outer_diameter_A=90.0,
     )

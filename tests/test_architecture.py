@@ -19,7 +19,7 @@ LAYERS = (
     ("core",),
     ("progress", "state", "survey"),
     ("job",),
-    ("alignment", "maps", "flags"),
+    ("alignment", "maps", "twist_rise", "flags"),
     ("refinement", "results", "simulate"),
     ("session",),
     ("dashboards", "report"),

@@ -244,3 +244,53 @@ def weigh(tables, messages, state, mass):  # type: ignore[no-untyped-def]
                 part += table[j] * message[j]
             total += part  # type: ignore[assignment]
         mass[i] = total
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def sum_over_lags(table, turn, climb, weight, out):  # type: ignore[no-untyped-def]
+    """Sum of a cubic B-spline surface over the lags of a grid of twists and rises.
+
+    turn (lags, twists) and climb (lags, rises) are places in steps of the table, whose
+    first row and column are one step before the origin; climbs ascend along a lag.
+    """
+    n_lags, n_rise = climb.shape
+    n_twist = turn.shape[1]
+    row = np.empty(table.shape[1], table.dtype)
+    taps = np.empty((n_rise, 4), table.dtype)
+    first = np.empty(n_rise, np.int64)
+    for lag in range(n_lags):
+        for j in range(n_rise):
+            first[j] = int(np.floor(climb[lag, j]))
+            _spline_taps(climb[lag, j] - first[j], taps[j])
+            for i in range(4):
+                taps[j, i] *= weight[lag, j]
+        low, high = first[0], first[n_rise - 1] + 4
+        w = np.empty(4, table.dtype)
+        for t in range(n_twist):
+            top = int(np.floor(turn[lag, t]))
+            _spline_taps(turn[lag, t] - top, w)
+            for c in range(low, high):
+                row[c] = (
+                    w[0] * table[top, c]
+                    + w[1] * table[top + 1, c]
+                    + w[2] * table[top + 2, c]
+                    + w[3] * table[top + 3, c]
+                )
+            for j in range(n_rise):
+                c = first[j]
+                out[t, j] += (
+                    taps[j, 0] * row[c]
+                    + taps[j, 1] * row[c + 1]
+                    + taps[j, 2] * row[c + 2]
+                    + taps[j, 3] * row[c + 3]
+                )
+
+
+@njit(nogil=True, cache=True)
+def _spline_taps(fraction, out):  # type: ignore[no-untyped-def]
+    """Cubic B-spline at the grid points before, at, after and beyond a place."""
+    rest = 1.0 - fraction
+    out[0] = rest**3 / 6.0
+    out[1] = (4.0 - 6.0 * fraction**2 + 3.0 * fraction**3) / 6.0
+    out[2] = (4.0 - 6.0 * rest**2 + 3.0 * rest**3) / 6.0
+    out[3] = fraction**3 / 6.0

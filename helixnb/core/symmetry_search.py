@@ -1,14 +1,10 @@
-"""Twist-rise score map: how well a map agrees with its own helical copies.
+"""Twist-rise score maps and their optima.
 
-For copy k of the operator (twist, rise) the overlap-weighted correlation of the map
-with itself is
-
-    c_k = sum_{n, Z} E[n, Z] cos(k (n twist + 2 pi Z rise)) / overlap(k rise)
-
-with E[n, Z] the power of the masked map in azimuthal order n and axial frequency Z,
-summed over radius. The score is the mean of c_k over the lags that fit the map,
-divided by c_0. One table E serves every twist and rise: the whole grid is two small
-matrix products for each lag.
+A search scores a grid of twists and rises on a prepared map
+(`self_correlation.SelfCorrelation`) and refines the best point below the grid step by
+zooming. A symmetry found twice as far out as it was looked for should be seen, not
+missed: where the optimum lies on the edge the extents are doubled, a limited number of
+times, and the result tells.
 """
 
 from __future__ import annotations
@@ -18,36 +14,74 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.core.cylinder import CylinderGrid
+from helixnb.core.self_correlation import SelfCorrelation, score_grid
 
-MIN_OVERLAP = 0.4
-"""Lags are used while the map overlaps its copy by this fraction."""
+MAX_EXTENSIONS = 2
+"""Times that the extents are doubled while the optimum lies on the edge."""
 
-
-MAX_LAGS = 24
-"""Lags used when more would fit: short ones exclude aliases, long ones are sharp."""
+_ZOOMS = (16.0, 256.0, 4096.0)
+_ZOOM_POINTS = 33
 
 
 @dataclass(frozen=True)
-class LayerPower:
-    """Power of a map over azimuthal order and axial frequency.
+class SearchRange:
+    """Grid of a search.
 
     Parameters
     ----------
-    power : ndarray of float64, shape (n_z, n_orders)
-        E[n, Z] for Z >= 0, conjugates counted.
-    z_per_A : ndarray of float64, shape (n_z,)
-    orders : ndarray of int64, shape (n_orders,)
-    window : ndarray of float64, shape (box,)
-        Axial window of the map.
-    pixel_size_A : float
+    twist_deg, rise_A : tuple of float
+        Centre and half width.
+    points : tuple of int
+        Points along twist and along rise.
     """
 
-    power: NDArray[np.float64]
-    z_per_A: NDArray[np.float64]
-    orders: NDArray[np.int64]
-    window: NDArray[np.float64]
-    pixel_size_A: float
+    twist_deg: tuple[float, float]
+    rise_A: tuple[float, float]
+    points: tuple[int, int] = (128, 128)
+
+    @classmethod
+    def between(
+        cls,
+        twist_deg: tuple[float, float],
+        rise_A: tuple[float, float],
+        points: tuple[int, int] = (128, 128),
+    ) -> SearchRange:
+        """Range from the first to the last twist and rise.
+
+        Parameters
+        ----------
+        twist_deg, rise_A : tuple of float
+            First and last.
+        points : tuple of int
+            Points along twist and along rise.
+
+        Returns
+        -------
+        SearchRange
+        """
+        (a, b), (c, d) = twist_deg, rise_A
+        return cls(((a + b) / 2, (b - a) / 2), ((c + d) / 2, (d - c) / 2), points)
+
+    @property
+    def twists(self) -> NDArray[np.float64]:
+        """Twists of the grid, degrees."""
+        centre, half = self.twist_deg
+        return np.linspace(centre - half, centre + half, self.points[0])
+
+    @property
+    def rises(self) -> NDArray[np.float64]:
+        """Rises of the grid, Angstrom."""
+        centre, half = self.rise_A
+        return np.linspace(centre - half, centre + half, self.points[1])
+
+    def doubled(self) -> SearchRange:
+        """Range of twice the extents; rises stay above a tenth of their centre."""
+        rise, half = self.rise_A
+        return SearchRange(
+            (self.twist_deg[0], min(2 * self.twist_deg[1], 180.0)),
+            (rise, min(2 * half, 0.9 * rise)),
+            self.points,
+        )
 
 
 @dataclass(frozen=True)
@@ -75,133 +109,89 @@ class SymmetryScore:
     on_edge: bool
 
 
-def layer_power(
-    volume: NDArray[np.float32],
-    grid: CylinderGrid,
-    window: NDArray[np.float32],
-    pixel_size_A: float,
-) -> LayerPower:
-    """Power E[n, Z] of a map inside an axial window.
-
-    Parameters
-    ----------
-    volume : ndarray of float32, shape (box, box, box)
-        Map, already masked across the axis.
-    grid : CylinderGrid
-        At oversampling 2, so that the map is zero-padded along the axis.
-    window : ndarray of float32, shape (box,)
-        Soft axial window.
-    pixel_size_A : float
-        Edge of a voxel, Angstrom.
-
-    Returns
-    -------
-    LayerPower
-    """
-    planes = grid.planes_from_volume(volume)
-    mean = np.tensordot(window, planes[..., 0], 1) / window.sum()
-    planes[..., 0] -= mean  # the featureless tube agrees with any symmetry
-    harmonics = grid.harmonics_from_planes(planes * window[:, None, None])
-    # By Parseval, integrating R |F|^2 equals integrating r |rho|^2.
-    power = np.einsum("zrm,r->zm", np.abs(harmonics).astype(np.float64) ** 2, grid.r)
-    power[1:] *= 2
-    return LayerPower(
-        power,
-        grid.z / (grid.box_px * pixel_size_A),
-        grid.orders,
-        window.astype(np.float64),
-        pixel_size_A,
-    )
-
-
-def score_grid(
-    layers: LayerPower,
-    twist_deg: NDArray[np.float64],
-    rise_A: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Score of every twist and rise.
-
-    Parameters
-    ----------
-    layers : LayerPower
-        Power of the map, from `layer_power`.
-    twist_deg : ndarray of float64, shape (n_twist,)
-        Twists to score, degrees per subunit.
-    rise_A : ndarray of float64, shape (n_rise,)
-        Rises to score, Angstrom, > 0.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_twist, n_rise)
-    """
-    no_shift = float((layers.window**2).sum())
-    lags = _usable_lags(layers, float(np.max(rise_A)))
-    turn = np.deg2rad(np.outer(twist_deg, layers.orders))
-    climb = 2 * np.pi * np.outer(layers.z_per_A, rise_A)
-    total = np.zeros((len(twist_deg), len(rise_A)))
-    for lag in lags:
-        cosine = np.cos(lag * turn) @ layers.power.T @ np.cos(lag * climb)
-        sine = np.sin(lag * turn) @ layers.power.T @ np.sin(lag * climb)
-        overlap = _overlap(layers, lag * rise_A)
-        total += (cosine - sine) / np.maximum(overlap, 1e-3 * no_shift)
-    return total / len(lags) * no_shift / float(layers.power.sum())
-
-
-def _usable_lags(layers: LayerPower, rise_A: float) -> NDArray[np.int64]:
-    """Lags up to `MIN_OVERLAP`, thinned evenly; all rises of a grid use the same."""
-    shifts = np.arange(1, len(layers.window)) * layers.pixel_size_A
-    kept = _overlap(layers, shifts) >= MIN_OVERLAP * float((layers.window**2).sum())
-    reach = shifts[kept].max() if kept.any() else 0.0
-    most = max(1, int(reach / rise_A))
-    return np.unique(np.rint(np.linspace(1, most, min(most, MAX_LAGS))).astype(int))
-
-
-def _overlap(layers: LayerPower, shift_A: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Sum of window(z) window(z - shift), linear between voxels."""
-    window = layers.window
-    correlation = np.correlate(window, window, "full")[len(window) - 1 :]
-    lags = np.arange(len(window))
-    overlap: NDArray[np.float64] = np.interp(
-        shift_A / layers.pixel_size_A, lags, correlation, right=0.0
-    )
-    return overlap
-
-
-def search(
-    layers: LayerPower,
-    twist_range_deg: tuple[float, float],
-    rise_range_A: tuple[float, float],
-    n_grid: int = 128,
-) -> SymmetryScore:
+def search(correlation: SelfCorrelation, where: SearchRange) -> SymmetryScore:
     """Score a grid and refine its optimum.
 
     Parameters
     ----------
-    layers : LayerPower
-        Power of the map, from `layer_power`.
-    twist_range_deg, rise_range_A : tuple of float
-        Extents.
-    n_grid : int
-        Points along each axis.
+    correlation : SelfCorrelation
+        Prepared map.
+    where : SearchRange
+        Grid.
 
     Returns
     -------
     SymmetryScore
     """
-    twist = np.linspace(*twist_range_deg, n_grid)
-    rise = np.linspace(*rise_range_A, n_grid)
-    score = score_grid(layers, twist, rise)
+    twist, rise = where.twists, where.rises
+    score = score_grid(correlation, twist, rise)
     i, j = np.unravel_index(int(np.argmax(score)), score.shape)
-    on_edge = bool(i in (0, n_grid - 1) or j in (0, n_grid - 1))
-    best = twist[i], rise[j]
-    for zoom in (16.0, 256.0):
-        half_twist = (twist[-1] - twist[0]) / zoom
-        half_rise = (rise[-1] - rise[0]) / zoom
-        fine_twist = best[0] + np.linspace(-half_twist, half_twist, 33)
-        fine_rise = best[1] + np.linspace(-half_rise, half_rise, 33)
-        fine = score_grid(layers, fine_twist, fine_rise)
-        a, b = np.unravel_index(int(np.argmax(fine)), fine.shape)
-        best = fine_twist[a], fine_rise[b]
-    return SymmetryScore(
-        twist, rise, score, float(best[0]), float(best[1]), float(fine[a, b]), on_edge
+    on_edge = bool(i in (0, len(twist) - 1) or j in (0, len(rise) - 1))
+    best = refined(
+        correlation,
+        (float(twist[i]), float(rise[j])),
+        (float(np.ptp(twist)), float(np.ptp(rise))),
     )
+    return SymmetryScore(twist, rise, score, *best, on_edge)
+
+
+def search_extending(
+    correlation: SelfCorrelation, where: SearchRange
+) -> tuple[SymmetryScore, int]:
+    """Search, doubling the extents while the optimum lies on the edge.
+
+    Parameters
+    ----------
+    correlation : SelfCorrelation
+        Prepared map.
+    where : SearchRange
+        Grid to begin with.
+
+    Returns
+    -------
+    score : SymmetryScore
+        Of the last grid, whose optimum may still lie on the edge.
+    extensions : int
+        Doublings, `MAX_EXTENSIONS` at most.
+    """
+    found = search(correlation, where)
+    extensions = 0
+    while found.on_edge and extensions < MAX_EXTENSIONS:
+        where = where.doubled()
+        extensions += 1
+        found = search(correlation, where)
+    return found, extensions
+
+
+def refined(
+    correlation: SelfCorrelation,
+    start: tuple[float, float],
+    extent: tuple[float, float],
+    lags: NDArray[np.int64] | None = None,
+) -> tuple[float, float, float]:
+    """Optimum near a point, by zooming.
+
+    Parameters
+    ----------
+    correlation : SelfCorrelation
+        Prepared map.
+    start : tuple of float
+        Twist in degrees and rise in Angstrom.
+    extent : tuple of float
+        Widths, in twist and in rise, of which the first zoom looks at an eighth.
+    lags : ndarray of int64, optional
+        As for `score_grid`.
+
+    Returns
+    -------
+    twist_deg, rise_A, score : float
+    """
+    twist, rise = start
+    for zoom in _ZOOMS:
+        steps = np.linspace(-1, 1, _ZOOM_POINTS) / zoom
+        twists = twist + steps * extent[0]
+        rises = rise + steps * extent[1]
+        fine = score_grid(correlation, twists, rises, lags)
+        i, j = np.unravel_index(int(np.argmax(fine)), fine.shape)
+        twist, rise = float(twists[i]), float(rises[j])
+    return twist, rise, float(fine[i, j])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +61,36 @@ class Parameters(
                 f"inner_diameter_A ({self.inner_diameter_A:g} A) must be smaller than "
                 f"outer_diameter_A ({outer:g} A)."
             )
+        searched = self.search_diameters_A(math.inf if outer is None else outer)
+        if searched[0] >= searched[1]:
+            raise InputError(
+                "Twist and rise would be searched between diameters of "
+                f"{searched[0]:g} and {searched[1]:g} A: search_inner_diameter_A must "
+                "be smaller than search_outer_diameter_A."
+            )
 
     @property
     def symmetry(self) -> HelicalSymmetry:
         """Twist, rise and point group as one object."""
         return HelicalSymmetry(self.twist_deg, self.rise_A, self.point_group)
+
+    def search_diameters_A(self, outer_A: float) -> tuple[float, float]:
+        """Diameters of the density that twist and rise are searched in.
+
+        Parameters
+        ----------
+        outer_A : float
+            Outer diameter of the mask.
+
+        Returns
+        -------
+        inner_A, outer_A : float
+        """
+        inner, outer = self.search_inner_diameter_A, self.search_outer_diameter_A
+        return (
+            self.inner_diameter_A if inner is None else inner,
+            outer_A if outer is None else outer,
+        )
 
     def changed(self, **values: Any) -> Parameters:
         """Return a copy with some fields changed.

@@ -54,13 +54,61 @@ class SearchParameters:
         cryosparc="Minimum / maximum helical rise to search",
         relion="--helical_rise_min / max",
     )
-    search_grid: int = parameter(
+    search_twist_points: int = parameter(
         128,
         unit="points",
         low=8,
         high=512,
         group=GROUP,
-        doc="Points of the score map along twist and along rise.",
-        when="Rarely; optima are interpolated between points.",
-        cryosparc="Twist / rise grid size",
+        doc="Points of the score map along twist.",
+        when="More with wide extents, so that no peak falls between points.",
+        cryosparc="Helical twist grid size",
+    )
+    search_rise_points: int = parameter(
+        128,
+        unit="points",
+        low=8,
+        high=512,
+        group=GROUP,
+        doc="Points of the score map along rise.",
+        when="More with wide extents, so that no peak falls between points.",
+        cryosparc="Helical rise grid size",
+    )
+    recentre_search: bool = parameter(
+        False,
+        unit="",
+        group=GROUP,
+        doc="Centre the search on the latest twist and rise; otherwise it stays on "
+        "the given estimate and cannot walk away from it.",
+        when="If twist and rise should be free to leave a rough estimate.",
+    )
+    search_resolution_A: float | None = parameter(
+        None,
+        unit="A",
+        low=2,
+        high=30,
+        group=GROUP,
+        doc="Finest resolution of the maps searched; None takes all that the FSC "
+        "supports.",
+        when="To see whether an optimum rests on fine detail.",
+    )
+    search_outer_diameter_A: float | None = parameter(
+        None,
+        unit="A",
+        low=1,
+        high=5000,
+        group=GROUP,
+        doc="Outer diameter of the density searched; None takes the mask's.",
+        when="Smaller to leave out flexible parts at the rim.",
+        cryosparc="Symmetry search outer diameter",
+    )
+    search_inner_diameter_A: float | None = parameter(
+        None,
+        unit="A",
+        low=0,
+        high=5000,
+        group=GROUP,
+        doc="Inner diameter of the density searched; None takes the mask's.",
+        when="Larger to leave out density at the axis that obeys another symmetry.",
+        cryosparc="Symmetry search inner diameter",
     )

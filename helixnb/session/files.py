@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from helixnb.session.timeline import Moment
     from helixnb.state import State
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a file of the version before cannot be read any more."""
 
 

@@ -1,0 +1,254 @@
+"""Twist and rise of an iteration, from half-maps that the symmetry was not imposed on.
+
+Maps are prepared once for a resolution and a pair of radii (`prepare`); scoring them
+over any extents and grid then costs milliseconds (`score`), so that an interface can
+do it again while a slider moves. `search_symmetry` is what an iteration does with
+both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.core.map_harmonics import MapHarmonics, filament_crop, map_harmonics
+from helixnb.core.masks import axial_window
+from helixnb.core.maximization import Accumulator
+from helixnb.core.reconstruction import solve
+from helixnb.core.self_correlation import (
+    SelfCorrelation,
+    layer_power,
+    self_correlation,
+)
+from helixnb.core.symmetry_search import (
+    SearchRange,
+    SymmetryScore,
+    search,
+    search_extending,
+)
+from helixnb.job import Job
+from helixnb.parameters import Parameters
+from helixnb.state import Survey, SymmetryScores
+from helixnb.symmetry import HelicalSymmetry
+
+AXIAL_FRACTION, AXIAL_EDGE = 0.8, 0.1
+"""Central part of the axis searched and width of its soft ends, parts of the box."""
+
+HALVES_APART = 0.05
+"""Largest difference between the halves' optima, as part of the grid, to call them
+one."""
+
+
+@dataclass(frozen=True)
+class PreparedHalves:
+    """Both half-maps and their sum at one resolution and pair of radii.
+
+    Parameters
+    ----------
+    half_A, half_B, joint : SelfCorrelation
+    resolution_A : float
+    inner_diameter_A, outer_diameter_A : float
+    """
+
+    half_A: SelfCorrelation
+    half_B: SelfCorrelation
+    joint: SelfCorrelation
+    resolution_A: float
+    inner_diameter_A: float
+    outer_diameter_A: float
+
+
+def search_range(parameters: Parameters, estimate: HelicalSymmetry) -> SearchRange:
+    """Grid that the parameters ask for.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Extents, points, and whether the grid follows the current symmetry.
+    estimate : HelicalSymmetry
+        The user's estimate.
+
+    Returns
+    -------
+    SearchRange
+    """
+    centre = parameters.symmetry if parameters.recentre_search else estimate
+    margin = centre.rise_A * parameters.rise_extent_percent / 100
+    return SearchRange(
+        (centre.twist_deg, parameters.twist_extent_deg),
+        (centre.rise_A, margin),
+        (parameters.search_twist_points, parameters.search_rise_points),
+    )
+
+
+def prepare(
+    blind_maps: NDArray[np.float32],
+    pixel_size_A: float,
+    parameters: Parameters,
+    *,
+    outer_radius_A: float,
+    reached_A: float,
+) -> PreparedHalves:
+    """Transform both half-maps as the parameters ask for.
+
+    Parameters
+    ----------
+    blind_maps : ndarray of float32, shape (2, box, width, width)
+        `State.blind_maps`, or whole half-maps.
+    pixel_size_A : float
+        Edge of a voxel.
+    parameters : Parameters
+        Resolution and diameters of the search, and the point group.
+    outer_radius_A : float
+        Radius of the mask, taken where the parameters give none.
+    reached_A : float
+        Resolution that the FSC supports.
+
+    Returns
+    -------
+    PreparedHalves
+    """
+    resolution_A = max(reached_A, parameters.search_resolution_A or 0.0)
+    inner, outer = parameters.search_diameters_A(2 * outer_radius_A)
+    symmetry = parameters.symmetry
+    box = blind_maps.shape[1]
+    window = axial_window(box, AXIAL_FRACTION, AXIAL_EDGE * box)
+    half_A, half_B = (
+        map_harmonics(
+            volume,
+            window,
+            pixel_size_A=pixel_size_A,
+            resolution_A=resolution_A,
+            outer_radius_A=outer / 2,
+            inner_radius_A=inner / 2,
+            cyclic=symmetry.cyclic,
+        )
+        for volume in blind_maps
+    )
+
+    def correlation(harmonics: MapHarmonics) -> SelfCorrelation:
+        return self_correlation(layer_power(harmonics, dihedral=symmetry.dihedral))
+
+    return PreparedHalves(
+        correlation(half_A),
+        correlation(half_B),
+        correlation(half_A + half_B),
+        resolution_A,
+        inner,
+        outer,
+    )
+
+
+def score(prepared: PreparedHalves, where: SearchRange) -> SymmetryScores:
+    """Score both halves and their sum, on one grid that the sum may extend.
+
+    Parameters
+    ----------
+    prepared : PreparedHalves
+        The maps.
+    where : SearchRange
+        Grid to begin with.
+
+    Returns
+    -------
+    SymmetryScores
+        ``used`` tells whether the joint optimum can be: it lies inside the grid, and
+        where that had to be extended, both halves found it.
+    """
+    joint, extensions = search_extending(prepared.joint, where)
+    for _ in range(extensions):
+        where = where.doubled()
+    half_A, half_B = (search(h, where) for h in (prepared.half_A, prepared.half_B))
+    return SymmetryScores(
+        half_A,
+        half_B,
+        joint,
+        extensions,
+        not joint.on_edge and (extensions == 0 or halves_agree(half_A, half_B)),
+        prepared.resolution_A,
+        prepared.inner_diameter_A,
+        prepared.outer_diameter_A,
+    )
+
+
+def halves_agree(half_A: SymmetryScore, half_B: SymmetryScore) -> bool:
+    """Whether two score maps on one grid have the same optimum.
+
+    Parameters
+    ----------
+    half_A, half_B : SymmetryScore
+        Scores of either half.
+
+    Returns
+    -------
+    bool
+    """
+    twist = abs(half_A.best_twist_deg - half_B.best_twist_deg)
+    rise = abs(half_A.best_rise_A - half_B.best_rise_A)
+    return bool(
+        twist <= HALVES_APART * np.ptp(half_A.twist_deg)
+        and rise <= HALVES_APART * np.ptp(half_A.rise_A)
+    )
+
+
+def search_symmetry(
+    job: Job,
+    survey: Survey,
+    sums: tuple[Accumulator, Accumulator],
+    estimate: HelicalSymmetry,
+    reached_A: float,
+) -> tuple[SymmetryScores | None, NDArray[np.float32] | None, HelicalSymmetry]:
+    """Score twist and rise on maps that the symmetry was not imposed on.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    survey : Survey
+        Tells the filament's radius.
+    sums : tuple of Accumulator
+        Of both halves, before symmetrisation.
+    estimate : HelicalSymmetry
+        The user's estimate.
+    reached_A : float
+        Resolution of the maps.
+
+    Returns
+    -------
+    scores : SymmetryScores or None
+        None while the symmetry is not searched.
+    blind_maps : ndarray of float32, shape (2, box, width, width), or None
+        The maps, cut to the filament.
+    symmetry : HelicalSymmetry
+        The joint optimum; the current symmetry where that cannot be used.
+    """
+    parameters = job.parameters
+    if not parameters.search_symmetry or reached_A > parameters.search_start_A:
+        return None, None, parameters.symmetry
+    with job.clock("symmetry search"):
+        _, outer_A = parameters.search_diameters_A(2 * survey.outer_radius_A)
+        reach_A = max(outer_A / 2, survey.outer_radius_A)
+        blind = np.stack(
+            [
+                filament_crop(s.grid.to_volume(solve(s)), job.pixel, reach_A)
+                for s in sums
+            ]
+        )
+        prepared = prepare(
+            blind,
+            job.pixel,
+            parameters,
+            outer_radius_A=survey.outer_radius_A,
+            reached_A=reached_A,
+        )
+        scores = score(prepared, search_range(parameters, estimate))
+    if not scores.used:
+        return scores, blind, parameters.symmetry
+    found = replace(
+        parameters.symmetry,
+        twist_deg=scores.joint.best_twist_deg,
+        rise_A=scores.joint.best_rise_A,
+    )
+    return scores, blind, found
