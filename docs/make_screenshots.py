@@ -38,7 +38,7 @@ if "session" not in pn.state.cache:
         Path(__file__).parent / "data", twist_deg=54.0, rise_A=16.5,
         filaments=Filaments(n_filaments=16), microscope=Microscope(snr=0.3), seed=1,
     )
-    pn.state.cache["session"] = Session.from_star(
+    pn.state.cache["session"] = Session.from_file(
         data.particles_star, twist_deg=53.5, rise_A=16.8, seed=1, progress=False
     )
 pn.extension()

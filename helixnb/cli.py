@@ -21,6 +21,7 @@ from helixnb.parameters import Parameters
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from helixnb.particles import ParticleSet
     from helixnb.session import Session
 
 log = logging.getLogger("helixnb")
@@ -87,11 +88,18 @@ def _add_refine(commands: Any) -> None:
     refine = commands.add_parser(
         "refine",
         help="refine segments and write maps, poses and a report",
-        description="Refine helical segments from a RELION STAR file to convergence.",
+        description="Refine helical segments to convergence. Twist and rise may be "
+        "left out where a RELION refinement brings them.",
         # Or --twist-e would silently be --twist-extent.
         allow_abbrev=False,
     )
-    refine.add_argument("particles", metavar="PARTICLES.star", help="segments")
+    refine.add_argument(
+        "particles",
+        metavar="PARTICLES",
+        type=Path,
+        help="segments: STAR file of RELION, .cs file of CryoSPARC, or RELION's "
+        "run_it*_optimiser.star to go on from there",
+    )
     _add_output(refine, default=None)
     _add_run_options(refine)
     refine.add_argument(
@@ -100,6 +108,7 @@ def _add_refine(commands: Any) -> None:
         help=f"write OUT/{CHECKPOINT_FILE} after each iteration, from which "
         "Session.load() resumes",
     )
+    _add_cryosparc(refine)
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Parameters):
         title = field.metadata["group"]
@@ -107,6 +116,24 @@ def _add_refine(commands: Any) -> None:
             groups[title] = refine.add_argument_group(title)
         _add_parameter(groups[title], field)
     refine.set_defaults(command=_refine)
+
+
+def _add_cryosparc(refine: argparse.ArgumentParser) -> None:
+    group = refine.add_argument_group("CryoSPARC input")
+    group.add_argument(
+        "--passthrough",
+        action="append",
+        type=Path,
+        metavar="FILE.cs",
+        help="passthrough file of the same job, repeated for several (default: the one "
+        "beside PARTICLES, if it is needed)",
+    )
+    group.add_argument(
+        "--filament-pose-from",
+        choices=("x", "y"),
+        help="image axis that filament poses are counted from (default: what agrees "
+        "with the data)",
+    )
 
 
 def _add_demo(commands: Any) -> None:
@@ -196,11 +223,9 @@ def option_of(name: str) -> str:
 def _add_parameter(group: Any, field: dataclasses.Field[Any]) -> None:
     """Add the option of one field, with its unit and default in the help."""
     kind, unit = str(field.type), field.metadata["unit"]
-    required = field.default is dataclasses.MISSING
-    options: dict[str, Any] = {"dest": field.name, "required": required}
+    options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
     text = field.metadata["doc"]
-    if not required:
-        options["default"] = field.default
+    if field.default is not dataclasses.MISSING:
         shown = "automatic" if field.default is None else field.default
         text = f"{text} (default: {shown})"
     if "bool" in kind:
@@ -220,29 +245,43 @@ def _refine(args: argparse.Namespace) -> None:
     """Refine what the user gave."""
     from helixnb.session import Session
 
-    values = {f.name: getattr(args, f.name) for f in dataclasses.fields(Parameters)}
-    session = Session.from_star(
-        args.particles,
+    names = {field.name for field in dataclasses.fields(Parameters)}
+    session = Session.from_file(
+        _source(args),
         device=args.device,
         seed=args.seed,
         checkpoint=args.output / CHECKPOINT_FILE if args.checkpoint else None,
-        **values,
+        # Only what was given, or defaults would replace what a RELION run tells.
+        **{name: value for name, value in vars(args).items() if name in names},
     )
     _refine_into(args.output, session, args)
     print(_summary_text(session, args.output))
+
+
+def _source(args: argparse.Namespace) -> ParticleSet | Path:
+    """Particles, read with the options for CryoSPARC if there are any."""
+    from helixnb.io.filament_pose import PoseFrame
+    from helixnb.particles import ParticleSet
+
+    path: Path = args.particles
+    if args.passthrough is None and args.filament_pose_from is None:
+        return path
+    frame = PoseFrame(args.filament_pose_from) if args.filament_pose_from else None
+    return ParticleSet.from_file(path, passthrough=args.passthrough, frame=frame)
 
 
 def _refine_into(out_dir: Path, session: Session, args: argparse.Namespace) -> None:
     """Claim the folder, refine, write."""
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from helixnb.io.output import RESULT_FILES, claim_folder
+    from helixnb.io.output import CRYOSPARC_FILE, RESULT_FILES, claim_folder
 
+    extra = (CHECKPOINT_FILE,) if args.checkpoint else ()
     claim_folder(
         out_dir,
         overwrite=args.overwrite,
         protected=[session.particles.source],
-        names=(*RESULT_FILES, CHECKPOINT_FILE) if args.checkpoint else RESULT_FILES,
+        names=(*RESULT_FILES, CRYOSPARC_FILE, *extra),
     )
     for note in session.particles.notes:
         log.info("%s", note)
@@ -287,7 +326,7 @@ def _demo(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     log.info("%s", data)
-    session = Session.from_star(
+    session = Session.from_file(
         data.particles_star,
         twist_deg=data.twist_deg + 0.5,
         rise_A=data.rise_A * 1.02,

@@ -5,7 +5,7 @@ behind one immutable object. Everything that can be refused is refused when it i
 made, so that code further down never has to ask whether a column exists.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from helixnb.errors import InputError
 from helixnb.io.columns import Float64Array
+from helixnb.io.cs_export import RefinedPoses, new_table, with_poses
+from helixnb.io.cs_file import write_cs
 from helixnb.io.export import image_names, pixel_columns, with_columns
+from helixnb.io.filament_pose import PoseFrame
 from helixnb.io.filaments import filament_geometry
+from helixnb.io.formats import read_particles_metadata
 from helixnb.io.halves import checked_half_sets, given_half_sets
 from helixnb.io.mrc import Float32Array
 from helixnb.io.optics import completed_optics
-from helixnb.io.relion import read_metadata
 from helixnb.io.stacks import StackReader, check_stacks, find_stacks
 from helixnb.io.star import write_blocks
 from helixnb.io.tracks import inter_box_distance
@@ -34,11 +37,12 @@ class ParticleSet:
     Attributes
     ----------
     table : DataFrame
-        Particle block, every column in file order, for writing back.
+        Particle block, every column in file order, for writing back. For particles of
+        CryoSPARC, what RELION has names for.
     optics : DataFrame
         Optics block (made from the rows for RELION 3.0 files).
     source : Path
-        The STAR file.
+        The STAR or `.cs` file.
     box_px : int
         Box size of the images.
     pixel_size_A : float
@@ -63,6 +67,10 @@ class ParticleSet:
         Median distance between neighbouring boxes along the track; nan if unknown.
     notes : tuple of str
         What a user should know about how the file was read.
+    contrast : ndarray of float32, shape (n,)
+        +1 where protein is white on disk, -1 where it is dark; `read` makes it white.
+    native : structured ndarray, shape (n,), or None
+        CryoSPARC's table with all its columns, if the particles come from there.
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -86,6 +94,8 @@ class ParticleSet:
     half: NDArray[np.int8] | None = field(repr=False)
     inter_box_A: float
     notes: tuple[str, ...]
+    contrast: NDArray[np.float32] = field(repr=False)
+    native: NDArray[np.void] | None = field(repr=False)
     stack: NDArray[np.int32] = field(repr=False)
     section: NDArray[np.int64] = field(repr=False)
     reader: StackReader = field(repr=False)
@@ -100,18 +110,31 @@ class ParticleSet:
         return int(self.filament.max()) + 1 if len(self) else 0
 
     @classmethod
-    def from_star(
-        cls, path: Path | str, *, project_dir: Path | str | None = None
+    def from_file(
+        cls,
+        path: Path | str,
+        *,
+        project_dir: Path | str | None = None,
+        passthrough: Sequence[Path | str] | None = None,
+        frame: PoseFrame | None = None,
     ) -> "ParticleSet":
-        """Read a RELION particle STAR file and check its image stacks.
+        """Read particles of RELION or CryoSPARC and check their image stacks.
+
+        Which program wrote the file is seen from its content, not from its name.
 
         Parameters
         ----------
         path : Path or str
-            STAR file of RELION 3.0, 3.1, 4 or 5 with helical columns.
+            STAR file of RELION 3.0, 3.1, 4 or 5 with helical columns, or `.cs` file of
+            a CryoSPARC job with filaments.
         project_dir : Path or str, optional
-            Folder that image names start from, if it is neither the STAR file's
-            folder, one of its parents, nor the working folder.
+            Folder that image names start from, if it is neither the file's folder, one
+            of its parents, nor the working folder.
+        passthrough : sequence of path, optional
+            CryoSPARC's passthrough files; by default the one beside `path`, if needed.
+        frame : PoseFrame, optional
+            What CryoSPARC's filament poses and locations are counted from; by default
+            what agrees with the data.
 
         Returns
         -------
@@ -123,7 +146,11 @@ class ParticleSet:
         InputError
             Anything in the file or the stacks' headers that cannot be used.
         """
-        metadata = read_metadata(Path(path))
+        metadata = read_particles_metadata(
+            Path(path),
+            passthrough=None if passthrough is None else [Path(p) for p in passthrough],
+            frame=frame,
+        )
         geometry = filament_geometry(metadata)
         paths, stack = find_stacks(metadata, Path(project_dir) if project_dir else None)
         box_px = check_stacks(metadata, paths, stack)
@@ -138,6 +165,7 @@ class ParticleSet:
         }
         shared["optics"] = completed_optics(metadata.optics, box_px)
         shared["psi_prior_deg"] = geometry.psi_deg
+        shared["notes"] = metadata.notes + geometry.notes + half_notes
         return cls(
             **shared,
             box_px=box_px,
@@ -146,10 +174,12 @@ class ParticleSet:
             axial_A=geometry.axial_A,
             track_A=geometry.track_A,
             inter_box_A=inter_box_distance(geometry.track_A, geometry.filament),
-            notes=geometry.notes + half_notes,
             stack=stack,
             reader=StackReader(paths, box_px),
         )
+
+    #: The name under which most notebooks know it.
+    from_star = from_file
 
     def read(self, indices: ArrayLike) -> Float32Array:
         """Read images from disk.
@@ -162,7 +192,7 @@ class ParticleSet:
         Returns
         -------
         ndarray of float32, shape (m, box, box)
-            Images as they are on disk, (y, x).
+            Images with white protein, (y, x).
 
         Raises
         ------
@@ -170,7 +200,9 @@ class ParticleSet:
             An index out of range, or an image with NaN or infinite pixels.
         """
         chosen = self._chosen(indices)
-        return self.reader.read(self.stack[chosen], self.section[chosen])
+        images = self.reader.read(self.stack[chosen], self.section[chosen])
+        images *= self.contrast[chosen, None, None]
+        return images
 
     def subset(self, indices: ArrayLike) -> "ParticleSet":
         """Return some of the segments as a set of their own.
@@ -273,6 +305,44 @@ class ParticleSet:
         )
         particles = with_columns(self.table, columns | dict(extra or {}))
         write_blocks(path, {"optics": self.optics, "particles": particles})
+
+    def write_cs(self, path: Path | str, poses: RefinedPoses) -> None:
+        """Write a CryoSPARC table with refined poses.
+
+        All columns of a CryoSPARC input are kept; otherwise the table has images, CTF,
+        filaments and poses.
+
+        Parameters
+        ----------
+        path : Path or str
+            Output file; replaced in one step if it exists.
+        poses : RefinedPoses
+            One value for each segment.
+        """
+        table = self.native
+        if table is None:
+            table = new_table(
+                paths=self.reader.paths,
+                stack=self.stack,
+                section=self.section,
+                box_px=self.box_px,
+                pixel_size_A=self.pixel_size_A,
+                contrast=self.contrast,
+                ctf={
+                    "accel_kv": self.voltage_kV,
+                    "cs_mm": self.cs_mm,
+                    "amp_contrast": self.amplitude_contrast,
+                    "df1_A": self.defocus_u_A,
+                    "df2_A": self.defocus_v_A,
+                    "df_angle_rad": np.deg2rad(self.defocus_angle_deg),
+                    "phase_shift_rad": np.deg2rad(self.phase_shift_deg),
+                },
+                filament=self.filament,
+                psi_prior_deg=self.psi_prior_deg,
+                track_A=self.track_A,
+                inter_box_A=self.inter_box_A,
+            )
+        write_cs(Path(path), with_poses(table, poses, self.pixel_size_A))
 
     def _chosen(self, indices: ArrayLike) -> NDArray[np.intp]:
         """Return indices as whole numbers within range."""

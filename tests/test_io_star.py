@@ -213,51 +213,6 @@ def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
     assert read_metadata(path).voltage_kV[0] == 200.0
 
 
-READ = {
-    "clustersfailed_particles.star": (58, 11),
-    "filament_particles.star": (8397, 117),
-}
-REFUSED = {
-    "MN_cistem.star": "cisTEM",
-    "cryodrgn_FinalRefinement-PfCRT_relion30.star": "rlnAmplitudeContrast.*TubeID",
-    "cryodrgn_relion31.star": "rlnHelicalTubeID is missing",
-    "particles.cs": "binary file.*CryoSPARC",
-    "cstools_4k_dataset.cs": "binary file",
-    "frealign_13pf_2_r1.par": "no STAR block",
-    ".cbox": "no particles.*data_cryolo",
-    ".box": "no STAR block",
-    "priors2star_particles.star": "coordinates only",
-    "ActinLifeAct_00072.star": "coordinates only",
-    "ActinLifeAct_000722.star": "coordinates only",
-    "class3d_run_it025_data.star": "subtomograms",
-    "picks_particles.star": "subtomograms",
-    "refine_job.star": "no particles: the blocks are data_job",
-    "refine_run_it050_data.star": "subtomograms",
-    "tomo_tomograms.star": "no particles: the blocks are data_global",
-}
-
-
-def test_every_real_file_is_read_or_refused_with_its_reason(shared_data: Path) -> None:
-    files = [path for path in (shared_data / "metadata").rglob("*") if path.is_file()]
-    assert len(files) > 15
-    for path in files:
-        size = [size for end, size in READ.items() if path.name.endswith(end)]
-        if path.name.startswith("relion_tau"):
-            metadata = read_metadata(path)
-            found = filament_geometry(metadata)
-            assert (len(metadata.table), found.filament.max() + 1) == size[0]
-            assert metadata.pixel_size_A == pytest.approx(2.908)
-            distance_A = inter_box_distance(found.track_A, found.filament)
-            assert distance_A == pytest.approx(14.25, abs=1e-3)
-            assert found.notes == ()
-            continue
-        reasons = [why for end, why in REFUSED.items() if path.name.endswith(end)]
-        assert reasons, f"no reason is expected for {path.name}"
-        with pytest.raises(InputError, match=f"(?s){reasons[0]}") as refusal:
-            read_metadata(path)
-        assert str(path) in str(refusal.value)
-
-
 def test_relion_itself_lays_v_against_the_track(shared_data: Path) -> None:
     # Real extraction jobs: the rule used without coordinates must hold in all of them.
     name = "relion_tau_SL251-2_job007_run_it045_group1_selected_filament_particles.star"

@@ -129,7 +129,7 @@ def test_the_script_repeats_a_run_with_its_edits(
 
     class Replayed:
         @staticmethod
-        def from_star(path: str, *, device: str, seed: int, **values: Any) -> Session:
+        def from_file(path: str, *, device: str, seed: int, **values: Any) -> Session:
             assert path == str(particles.source.absolute())
             parameters = standin_parameters(**values)
             return Session(

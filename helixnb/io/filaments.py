@@ -23,10 +23,15 @@ from helixnb.io.tracks import (
     inter_box_distance,
     one_polarity,
     projected,
+    track_psi,
 )
 
 #: Spacing from coordinates and from track length may differ by this much (bending).
 _SPACING_TOLERANCE = 0.1
+_PSI_FROM_TRACK = (
+    "There is no in-plane angle (rlnAnglePsiPrior); the direction from box to box "
+    "along each filament was taken."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +127,18 @@ def filament_geometry(metadata: ParticleMetadata) -> FilamentGeometry:
         Only one filament, or columns that are not numbers.
     """
     filament = filament_ids(metadata.table, metadata.source)
-    psi_deg, turned = one_polarity(metadata.psi_prior_deg, filament)
-    notes = _polarity_note(turned, filament)
     track_A = _track_length(metadata)
     place_A, calibrated = _coordinates(metadata)
+    given_deg = metadata.psi_prior_deg
+    notes: tuple[str, ...] = ()
+    order_by_A = np.empty(0)
+    if place_A is not None:
+        order_by_A = track_A if track_A is not None else projected(place_A, filament)
+        if np.isnan(given_deg).all():
+            given_deg = track_psi(place_A, order_by_A, filament)
+            notes = (_PSI_FROM_TRACK,)
+    psi_deg, turned = one_polarity(given_deg, filament)
+    notes += _polarity_note(turned, filament)
     if track_A is None and place_A is None:
         nowhere = np.full(len(filament), np.nan)
         notes += (
@@ -137,7 +150,6 @@ def filament_geometry(metadata: ParticleMetadata) -> FilamentGeometry:
         assert track_A is not None
         axial_A = anchored(-track_A, filament)
         return FilamentGeometry(filament, track_A, axial_A, psi_deg, notes)
-    order_by_A = track_A if track_A is not None else projected(place_A, filament)
     distance_A = distance_along(place_A, order_by_A, filament)
     sign = axis_sign(place_A, order_by_A, psi_deg, filament)[filament]
     if track_A is None:

@@ -41,13 +41,16 @@ RESULT_FILES = (
     "summary.json",
 )
 
+#: Written as well for particles that came from CryoSPARC.
+CRYOSPARC_FILE = "particles.cs"
+
 
 def claim_folder(
     out_dir: Path,
     *,
     overwrite: bool = False,
     protected: Collection[Path] = (),
-    names: Collection[str] = RESULT_FILES,
+    names: Collection[str] = (*RESULT_FILES, CRYOSPARC_FILE),
 ) -> None:
     """Make an output folder and see that results can be written there.
 

@@ -61,6 +61,12 @@ class ParticleMetadata:
         Image file as written in the STAR file.
     section : ndarray of int64, shape (n,)
         Section in that file, counted from 0.
+    contrast : ndarray of float32, shape (n,)
+        +1 where protein is white in the image, -1 where it is dark.
+    native : structured ndarray, shape (n,), or None
+        The table of another program this was translated from, with all its columns.
+    notes : tuple of str
+        What a user should know about how the file was read.
     """
 
     source: Path
@@ -80,6 +86,9 @@ class ParticleMetadata:
     flip_ratio: Float64Array
     stack_name: pd.Series
     section: NDArray[np.int64]
+    contrast: NDArray[np.float32]
+    native: NDArray[np.void] | None
+    notes: tuple[str, ...]
 
 
 def read_metadata(path: Path) -> ParticleMetadata:
@@ -107,6 +116,45 @@ def read_metadata(path: Path) -> ParticleMetadata:
         table, optics = make_optics(path, table)
     else:
         optics = blocks.optics
+    return particle_metadata(path, table, optics)
+
+
+def particle_metadata(
+    path: Path,
+    table: pd.DataFrame,
+    optics: pd.DataFrame,
+    *,
+    contrast: NDArray[np.float32] | None = None,
+    native: NDArray[np.void] | None = None,
+    notes: tuple[str, ...] = (),
+) -> ParticleMetadata:
+    """Check tables that have all required columns and take the numbers out.
+
+    Parameters
+    ----------
+    path : Path
+        File they come from.
+    table : DataFrame
+        Particle block.
+    optics : DataFrame
+        Optics block.
+    contrast : ndarray of float32, shape (n,), optional
+        +1 or -1; protein is white by default, as RELION has it.
+    native : structured ndarray, shape (n,), optional
+        Table of another program.
+    notes : tuple of str
+        How it was read.
+
+    Returns
+    -------
+    ParticleMetadata
+        The checked metadata.
+
+    Raises
+    ------
+    InputError
+        Values that cannot be used.
+    """
     row_group = optics_rows(path, table, optics)
     refuse_volumes(path, optics)
     stack_name, section = _split_image_names(path, table)
@@ -137,6 +185,9 @@ def read_metadata(path: Path) -> ParticleMetadata:
         flip_ratio=flip_ratio,
         stack_name=stack_name,
         section=section,
+        contrast=np.ones(len(table), np.float32) if contrast is None else contrast,
+        native=native,
+        notes=notes,
     )
 
 

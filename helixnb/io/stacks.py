@@ -49,11 +49,7 @@ def find_stack(name: str, star: Path, project_dir: Path | None) -> Path:
     InputError
         It is nowhere; the message lists the places.
     """
-    folder = star.resolve().parent
-    places = [folder, *([project_dir] if project_dir else []), Path.cwd()]
-    places += list(folder.parents)
-    # An absolute name makes every candidate the same path.
-    candidates = list(dict.fromkeys((place / name).absolute() for place in places))
+    candidates = places(name, star, project_dir)
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -63,6 +59,30 @@ def find_stack(name: str, star: Path, project_dir: Path | None) -> Path:
         "project_dir= (the folder that names in the STAR file start from), or copy the "
         "stack beside the STAR file."
     )
+
+
+def places(name: str, star: Path, project_dir: Path | None) -> list[Path]:
+    """Return where a file named in a STAR file may lie, likeliest first.
+
+    Parameters
+    ----------
+    name : str
+        File name as written.
+    star : Path
+        The STAR file.
+    project_dir : Path or None
+        RELION project folder, if the user gave one.
+
+    Returns
+    -------
+    list of Path
+        Absolute paths, each once.
+    """
+    folder = star.resolve().parent
+    roots = [folder, *([project_dir] if project_dir else []), Path.cwd()]
+    roots += list(folder.parents)
+    # An absolute name makes every candidate the same path.
+    return list(dict.fromkeys((root / name).absolute() for root in roots))
 
 
 def find_stacks(

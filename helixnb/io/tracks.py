@@ -119,6 +119,40 @@ def distance_along(
     return distance
 
 
+def track_psi(
+    place_A: Complex128Array, order_by_A: Float64Array, filament: Int32Array
+) -> Float64Array:
+    """Return in-plane angles along the track, for files without priors.
+
+    Each is the direction from the box before to the box after, under RELION's rule
+    psi = -atan2(dy, dx), which lays +v against the track.
+
+    Parameters
+    ----------
+    place_A : ndarray of complex128, shape (n,)
+        Box centres x + iy.
+    order_by_A : ndarray of float64, shape (n,)
+        Values that put the boxes of a filament in order.
+    filament : ndarray of int32, shape (n,)
+        Filament numbers.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Degrees; nan for filaments of one box.
+    """
+    order = np.lexsort((order_by_A, filament))
+    place, number = place_A[order], filament[order]
+    joined = np.diff(number) == 0
+    step = np.where(joined, np.diff(place), 0)
+    # Chord over two steps in the middle, one step at the ends.
+    chord = np.concatenate([[0], step]) + np.concatenate([step, [0]])
+    psi = np.full(len(place), np.nan)
+    known = np.abs(chord) > 0
+    psi[order[known]] = -np.rad2deg(np.angle(chord[known]))
+    return psi
+
+
 def axis_sign(
     place_A: Complex128Array,
     order_by_A: Float64Array,

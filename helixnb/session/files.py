@@ -164,7 +164,7 @@ def load(
                 f"{path} was made from {particles}, which is not there. If it was "
                 "moved, give its place: Session.load(..., particles=...)."
             )
-        particles = ParticleSet.from_star(particles)
+        particles = ParticleSet.from_file(particles)
     _check_same(Path(path), saved.particles, describe_particles(particles))
     return saved, particles
 

@@ -12,6 +12,7 @@ from helixnb import refinement
 from helixnb.core.postprocess import FinalMaps, final_maps
 from helixnb.errors import InputError
 from helixnb.io import output
+from helixnb.io.cs_export import RefinedPoses
 from helixnb.session.files import versions
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
         f"helixnb {version('helixnb')} iteration {state.iteration}: {state.symmetry}",
     )
     write_poses(out_dir / "particles.star", state, particles)
+    if particles.native is not None:
+        _write_cs(out_dir / output.CRYOSPARC_FILE, state, particles)
     output.write_csv(out_dir / "fsc.csv", _fsc_table(session))
     output.write_csv(out_dir / "history.csv", session.history)
     session.report(out_dir / "report.html")
@@ -116,6 +119,21 @@ def write_poses(path: Path, state: State, particles: ParticleSet) -> None:
         half=state.survey.half,
         extra=_extra_columns(state),
     )
+
+
+def _write_cs(path: Path, state: State, particles: ParticleSet) -> None:
+    """Write the particles with their poses and half-sets for CryoSPARC."""
+    poses = state.poses
+    x_px, y_px = poses.origins_px()
+    refined = RefinedPoses(
+        rot_deg=poses.rot_deg,
+        tilt_deg=poses.tilt_deg,
+        psi_deg=poses.psi_deg,
+        origin_x_A=x_px * particles.pixel_size_A,
+        origin_y_A=y_px * particles.pixel_size_A,
+        half=state.survey.half,
+    )
+    particles.write_cs(path, refined)
 
 
 def _extra_columns(state: State) -> dict[str, NDArray[np.float64]]:

@@ -41,7 +41,7 @@ def reproducing_script(session: Session) -> str:
         f"# Written by {written}.",
         "from helixnb import Session",
         "",
-        "session = Session.from_star(",
+        "session = Session.from_file(",
         f"    {str(particles.source.absolute())!r},",
         *(f"    {name}={value!r}," for name, value in _chosen(first).items()),
         f"    device={session.device!r},",

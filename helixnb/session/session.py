@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from helixnb.backend import get_backend
 from helixnb.errors import InputError
-from helixnb.parameters import Parameters, check_name, field_names
+from helixnb.parameters import Parameters, field_names
 from helixnb.particles import ParticleSet
 from helixnb.session import describe, files
 from helixnb.session.activity import Activity, Listeners
@@ -26,6 +26,7 @@ from helixnb.session.labelled import LabelledResults
 from helixnb.session.parameters import EditableParameters
 from helixnb.session.progress import ProgressReport
 from helixnb.session.script import reproducing_script
+from helixnb.session.starting import starting_point
 from helixnb.session.timeline import Moment, Timeline
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Session(Computing):
 
     Examples
     --------
-    >>> session = Session.from_star(
+    >>> session = Session.from_file(
     ...     "particles.star", twist_deg=-166.65, rise_A=28.11
     ... )  # doctest: +SKIP
     >>> session.parameters.outer_diameter_A = 110  # doctest: +SKIP
@@ -124,12 +125,12 @@ class Session(Computing):
         raise AttributeError(f"A session has no attribute {name!r} to set.{hint}")
 
     @classmethod
-    def from_star(
+    def from_file(
         cls,
-        path: str | os.PathLike[str],
+        source: ParticleSet | str | os.PathLike[str],
         *,
-        twist_deg: float,
-        rise_A: float,
+        twist_deg: float | None = None,
+        rise_A: float | None = None,
         device: str = "auto",
         seed: int = 0,
         progress: bool | None = None,
@@ -137,16 +138,19 @@ class Session(Computing):
         checkpoint: str | os.PathLike[str] | None = None,
         **parameters: Any,
     ) -> Session:
-        """Start from a RELION particle STAR file.
+        """Start from the particles of another program, or from a RELION refinement.
 
         Parameters
         ----------
-        path : path
-            STAR file with helical columns.
+        source : path or ParticleSet
+            RELION's particle STAR file with helical columns; CryoSPARC's `.cs` file
+            with filaments; RELION's optimiser or model file of a helical refinement,
+            which also tells symmetry and spreads.
         twist_deg : float
-            Twist per subunit in degrees, positive = right-handed; near the truth.
+            Twist per subunit in degrees, positive = right-handed; near the truth. May
+            be left out where a RELION refinement tells.
         rise_A : float
-            Rise per subunit in Angstrom.
+            Rise per subunit in Angstrom; likewise.
         device, seed, progress, keep_states, checkpoint
             As for `Session`.
         **parameters
@@ -162,18 +166,18 @@ class Session(Computing):
         InputError
             A file, value or name that cannot be used.
         """
-        for name in parameters:
-            check_name(name)
-        chosen = Parameters(twist_deg=twist_deg, rise_A=rise_A, **parameters)
+        given = {"twist_deg": twist_deg, "rise_A": rise_A, **parameters}
         return cls(
-            ParticleSet.from_star(str(path)),
-            chosen,
+            *starting_point(source, given),
             device=device,
             seed=seed,
             progress=progress,
             keep_states=keep_states,
             checkpoint=checkpoint,
         )
+
+    #: The name under which most notebooks know it.
+    from_star = from_file
 
     # --- what it holds -----------------------------------------------------------
 
