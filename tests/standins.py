@@ -45,6 +45,7 @@ class StandinParticles:
         self.filament = filament.astype(np.int32)
         self.psi_prior_deg = 10.0 * filament
         self.track_A = 28.0 * (np.arange(N_SEGMENTS) % PER_FILAMENT)
+        self.axial_A = self.track_A
         self.inter_box_A = 28.0
         self.source = Path("particles.star")
         self.notes: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ LAYERS = (
     ("progress", "state", "survey"),
     ("job",),
     ("alignment", "maps", "twist_rise", "flags"),
-    ("refinement", "results", "simulate"),
+    ("refinement", "results", "inspection", "simulate"),
     ("session",),
     ("dashboards", "report"),
     ("cli",),

@@ -22,6 +22,7 @@ from helixnb.session.activity import Activity, Listeners
 from helixnb.session.checks import check_fit, check_particles
 from helixnb.session.computing import Computing
 from helixnb.session.history import compared
+from helixnb.session.inspecting import Inspecting
 from helixnb.session.labelled import LabelledResults
 from helixnb.session.parameters import EditableParameters
 from helixnb.session.progress import ProgressReport
@@ -41,7 +42,10 @@ log = logging.getLogger("helixnb")
 log.addHandler(logging.NullHandler())
 
 
-class Session(Computing):
+_INHERITED = {*LabelledResults.__slots__, *Inspecting.__slots__}
+
+
+class Session(Computing, Inspecting):
     """A helical refinement, one iteration at a time.
 
     `step`, `run`, `wait`, `pause`, `back` and `save` return the session. While a step
@@ -117,7 +121,7 @@ class Session(Computing):
         self._progress = ProgressReport(progress, self._listeners)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in Session.__slots__ or name in LabelledResults.__slots__:
+        if name in Session.__slots__ or name in _INHERITED:
             object.__setattr__(self, name, value)
             return
         close = difflib.get_close_matches(name, field_names(), n=1)
