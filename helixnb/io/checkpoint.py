@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from helixnb.errors import InputError
 from helixnb.io.atomic import atomic_path
+from helixnb.io.damage import DAMAGE
 
 _PACKAGE = "helixnb."
 _TREE = "tree"
@@ -74,13 +74,14 @@ def read_checkpoint(path: Path | str) -> Any:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         tree = json.loads(arrays.pop(_TREE).tobytes())
-        return _decode(tree, arrays)
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path} could not be read as a checkpoint ({error}). It is damaged or "
             "another kind of file; give one written by Session.save()."
         ) from error
-    except (AttributeError, TypeError, ImportError) as error:
+    try:
+        return _decode(tree, arrays)
+    except (AttributeError, TypeError, ImportError, KeyError, ValueError) as error:
         raise InputError(
             f"{path} was written by another version of helixnb, whose data had other "
             f"fields ({error}). Load it with the version that wrote it."

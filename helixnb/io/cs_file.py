@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from helixnb.errors import InputError
 from helixnb.io.atomic import atomic_path
+from helixnb.io.damage import DAMAGE
 
 #: First bytes of the two formats that are read, and of one that no longer is.
 NUMPY_MAGIC = b"\x93NUMPY"
@@ -86,7 +87,7 @@ def read_cs_array(path: Path) -> CsArray:
                 table = _read_stream(file)
             else:
                 raise ValueError("it starts like neither of CryoSPARC's two formats")
-    except (ValueError, TypeError, KeyError, EOFError, OSError, SyntaxError) as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path} could not be read as a CryoSPARC .cs table ({error}). Copy it "
             "again, or export the particles from CryoSPARC once more."

@@ -145,7 +145,7 @@ def _named(path: Path, optimiser: Mapping[str, Any], label: str) -> Path:
 
 def _beside(path: Path) -> Path:
     """Particles of the same iteration as a model file."""
-    stem = path.name.removesuffix("_model.star")
+    stem = path.stem.removesuffix("_model")
     for half in ("_half1", "_half2"):
         stem = stem.removesuffix(half)
     particles = path.with_name(f"{stem}_data.star")

@@ -1,21 +1,18 @@
 """STAR files: blocks in, blocks out, and what kind of STAR file this is.
 
-Parsing is left to the starfile package. This module turns its failures into messages
-for people, finds the particle and optics blocks under the names that RELION has used
+This module finds the particle and optics blocks under the names that RELION has used
 since 3.0, and refuses STAR files that hold something other than cut-out particle
 images (coordinates, tomograms, job options, cisTEM tables).
 """
 
-import linecache
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import starfile
 
 from helixnb.errors import InputError
 from helixnb.io.atomic import atomic_path
+from helixnb.io.star_text import Block, read_star, write_star
 
 #: Columns that hold names. Read as text, or a micrograph called 0012 becomes 12.
 TEXT_COLUMNS = (
@@ -50,7 +47,7 @@ class ParticleBlocks:
     optics: pd.DataFrame | None
 
 
-def read_blocks(path: Path) -> dict[str, Any]:
+def read_blocks(path: Path) -> dict[str, Block]:
     """Read every block of a STAR file.
 
     Parameters
@@ -74,25 +71,17 @@ def read_blocks(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is a folder; give the STAR file in it.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty. Write or copy the STAR file again.")
-    # starfile reads through linecache, which keeps old lines of a file that changed.
-    linecache.clearcache()
     try:
-        blocks: dict[str, Any] = starfile.read(
-            path, always_dict=True, parse_as_string=_text_columns(path)
-        )
+        blocks = read_star(path, _is_text)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path} is a binary file, not a STAR file. A CryoSPARC .cs file must be "
-            "converted first, for example with pyem's csparc2star.py."
+            f"{path} holds bytes that are no text, so it is no STAR file, or it is "
+            "damaged. Give a STAR file of RELION or a .cs file of CryoSPARC."
         ) from error
-    except Exception as error:
+    except OSError as error:
         raise InputError(
-            f"{path} could not be parsed as a STAR file ({str(error).strip()}). Common "
-            "causes are a row with too many or too few values, a file name with a "
-            "space (it needs quotes) or a '#', and a block without columns."
+            f"{path} could not be read: {error.strerror or error}."
         ) from error
-    finally:
-        linecache.clearcache()
     if not blocks:
         raise InputError(
             f"{path} holds no STAR block (no line starts with 'data_'). "
@@ -101,15 +90,13 @@ def read_blocks(path: Path) -> dict[str, Any]:
     return blocks
 
 
-def _text_columns(path: Path) -> list[str]:
-    """Return names of columns to keep as text: names, and all that RELION lacks.
+def _is_text(column: str) -> bool:
+    """Whether a column is kept as text: names, and all that RELION lacks.
 
     Columns of other programs (hashes, labels) are only passed through, and text is
     what survives that unchanged.
     """
-    with path.open(encoding="utf-8") as lines:
-        columns = {line.split()[0][1:] for line in lines if line.startswith("_")}
-    return [c for c in columns if c in TEXT_COLUMNS or not c.startswith("rln")]
+    return column in TEXT_COLUMNS or not column.startswith("rln")
 
 
 def read_particle_blocks(path: Path) -> ParticleBlocks:
@@ -142,7 +129,7 @@ def read_particle_blocks(path: Path) -> ParticleBlocks:
         )
     particles = tables.get(name)
     if particles is None:
-        # starfile returns a block of pairs as a dict: one particle, not in a loop.
+        # A block of pairs: one particle, not in a loop.
         particles = pd.DataFrame([blocks[name]])
     if len(particles) == 0:
         raise InputError(f"{path}: block data_{name} has columns but no rows.")
@@ -188,7 +175,5 @@ def write_blocks(path: Path, blocks: dict[str, pd.DataFrame]) -> None:
     blocks : dict of str to DataFrame
         Block name (without ``data_``) to table.
     """
-    with atomic_path(path) as temporary:
-        # The default format cuts at six decimals: a contrast of 1e-7 would become 0.
-        # Twelve digits hold all that RELION writes (six decimals of 123456.789012).
-        starfile.write(blocks, temporary, float_format="%.12g")
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        write_star(file, blocks)
