@@ -58,6 +58,12 @@ CASES = {
     "actin-seed4": Case("actin", options=("--seed", "4")),
     "actin-independent": Case("actin", options=("--no-coherence",)),
     "tmv-independent": Case("tmv", options=("--no-coherence",)),
+    "actin-nonuniform": Case("actin", options=("--nonuniform",)),
+    "tmv-nonuniform": Case("tmv", options=("--nonuniform",)),
+    "actin-no-real-space": Case("actin", options=("--real-space-symmetry", "0")),
+    "tmv-no-real-space": Case("tmv", options=("--real-space-symmetry", "0")),
+    "actin-dynamic": Case("actin", options=("--mask", "dynamic")),
+    "tmv-dynamic": Case("tmv", options=("--mask", "dynamic")),
 }
 
 

@@ -108,11 +108,18 @@ def align(
     poses = Poses.empty(len(job.particles))
     sums, references, scored = [], [], 0
     fans: list[Fan] = []
+    mask = job.density_mask(state)
     for h in (0, 1):
         if h == 0 or not np.array_equal(state.references[0], state.references[1]):
             with job.clock("fan"):
                 harmonics = reference_harmonics(
-                    state.references[h], fine, parameters.symmetry, job.pixel, reach
+                    state.references[h],
+                    fine,
+                    parameters.symmetry,
+                    job.pixel,
+                    z_fraction=parameters.mask_z_fraction,
+                    reach=reach,
+                    mask=mask,
                 )
                 fans = [
                     build_fan(

@@ -109,6 +109,13 @@ def _add_refine(commands: Any) -> None:
         "Session.load() resumes",
     )
     _add_cryosparc(refine)
+    refine.add_argument(
+        "--static-mask",
+        metavar="MASK.mrc",
+        type=Path,
+        help="mask for references, used from the first iteration on (sets --mask "
+        "static)",
+    )
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Parameters):
         title = field.metadata["group"]
@@ -254,6 +261,8 @@ def _refine(args: argparse.Namespace) -> None:
         # Only what was given, or defaults would replace what a RELION run tells.
         **{name: value for name, value in vars(args).items() if name in names},
     )
+    if args.static_mask is not None:
+        session.use_mask(args.static_mask)
     _refine_into(args.output, session, args)
     print(_summary_text(session, args.output))
 

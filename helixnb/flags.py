@@ -81,8 +81,8 @@ def fsc_flags(fsc: HalfMapFSC, k_max: int) -> list[str]:
     -------
     list of str
     """
-    nyquist = len(fsc.corrected) - 1
-    tail = fsc.corrected[max(k_max - 3, 1) : k_max + 1].mean()
+    nyquist = len(fsc.reported) - 1
+    tail = fsc.reported[max(k_max - 3, 1) : k_max + 1].mean()
     if k_max < nyquist - 3 or tail < _ALIKE_FSC:
         return []
     return [

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from helixnb.backend import Backend
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.fsc import HalfMapFSC, half_map_fsc
-from helixnb.core.masks import cylinder
 from helixnb.core.search import harmonic_limit
+from helixnb.masking import density_mask, filament_mask, fsc_masks
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
-from helixnb.state import Survey
-
-MASK_EDGE_A = 8.0
-"""Width of the soft edge of masks across the axis."""
+from helixnb.state import State, Survey
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,8 @@ class Job:
         Told what is being done.
     clock : Stopwatch
         Collects the time of each stage.
+    static_mask : ndarray of float32, shape (box, box, box), or None
+        The user's mask for references, used if the parameters ask for it.
     """
 
     particles: ParticleSet
@@ -44,6 +43,7 @@ class Job:
     backend: Backend
     progress: Progress
     clock: Stopwatch
+    static_mask: NDArray[np.float32] | None = None
 
     @property
     def box(self) -> int:
@@ -97,11 +97,31 @@ class Job:
             self.box, self.pixel, self.parameters, survey, axial_fraction
         )
 
+    def density_mask(self, state: State) -> NDArray[np.float32] | None:
+        """Mask of references on top of the cylinder; None if the cylinder is all.
+
+        Parameters
+        ----------
+        state : State
+            Its half-maps are what a dynamic mask follows.
+        """
+        with self.clock("mask"):
+            return density_mask(
+                state.half_maps,
+                state.resolution_A,
+                self.pixel,
+                self.parameters,
+                state.survey,
+                self.static_mask,
+            )
+
     def fsc(
         self,
         half_maps: NDArray[np.float32],
         survey: Survey,
         rng: np.random.Generator,
+        *,
+        complete: bool,
     ) -> HalfMapFSC:
         """FSC of two raw half-maps inside the filament.
 
@@ -113,10 +133,19 @@ class Job:
             Tells the filament's radius.
         rng : numpy.random.Generator
             Draws the random phases.
+        complete : bool
+            Whether all particles are in; noise is substituted only then.
         """
-        mask = self.mask(survey, self.parameters.mask_z_fraction)
+        substitute = complete and self.parameters.noise_substitution
         with self.clock("FSC"):
-            return half_map_fsc(half_maps[0], half_maps[1], mask, self.pixel, rng)
+            masks = fsc_masks(half_maps, self.pixel, self.parameters, survey)
+            return half_map_fsc(
+                half_maps[0],
+                half_maps[1],
+                masks,
+                self.pixel,
+                rng if substitute else None,
+            )
 
     def order(self) -> int:
         """Symmetry copies in the reconstruction: as given, or from the spacing."""
@@ -127,39 +156,3 @@ class Job:
         if not np.isfinite(spacing):
             return 1
         return self.parameters.symmetry.order_from_spacing(spacing)
-
-
-def filament_mask(
-    box_px: int,
-    pixel_size_A: float,
-    parameters: Parameters,
-    survey: Survey,
-    axial_fraction: float,
-) -> NDArray[np.float32]:
-    """Soft cylinder with the filament's diameters.
-
-    Parameters
-    ----------
-    box_px : int
-        Edge of the map, pixels.
-    pixel_size_A : float
-        Pixel size.
-    parameters : Parameters
-        Gives the inner diameter.
-    survey : Survey
-        Gives the outer radius.
-    axial_fraction : float
-        Central part of the axis kept; 1 keeps all.
-
-    Returns
-    -------
-    ndarray of float32, shape (box, box, box)
-    """
-    return cylinder(
-        box_px,
-        outer_radius_px=survey.outer_radius_A / pixel_size_A,
-        inner_radius_px=parameters.inner_diameter_A / 2 / pixel_size_A,
-        axial_fraction=axial_fraction,
-        edge_px=MASK_EDGE_A / pixel_size_A,
-        axial_edge_px=0.1 * box_px,
-    )

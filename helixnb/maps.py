@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.maximization import Accumulator, joined, symmetrised
+from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.core.reconstruction import shell_noise, solve
 from helixnb.job import Job
 from helixnb.state import Survey
@@ -41,8 +42,12 @@ def references(
     sums: tuple[Accumulator, Accumulator],
     fsc: HalfMapFSC,
     bootstrapping: bool,
+    raw: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Wiener-filtered and masked maps for the next alignment.
+    """Regularised maps for the next alignment, inside the cylinder.
+
+    A Wiener filter weights every shell by the FSC; where the raw half-maps are given,
+    a local low-pass filter then takes from every place what they do not support there.
 
     Parameters
     ----------
@@ -56,6 +61,8 @@ def references(
         Gives the signal-to-noise ratio of each shell.
     bootstrapping : bool
         Whether both halves get the same reference.
+    raw : ndarray of float32, shape (2, box, box, box), or None
+        Independent half-maps to choose local filters by; None filters by the FSC only.
 
     Returns
     -------
@@ -69,10 +76,16 @@ def references(
     for half in sums[: 1 if bootstrapping else 2]:
         symmetric = _symmetric(job, half)
         k_max = half.grid.k_max
-        curve = np.clip(fsc.corrected[: k_max + 1], 1e-3, 0.999)
+        curve = np.clip(fsc.reported[: k_max + 1], 1e-3, 0.999)
         if bootstrapping:
             curve = 2 * curve / (1 + curve)
         inverse_snr = (1 - curve) / curve
         inverse_signal = inverse_snr / shell_noise(symmetric)
-        out.append(half.grid.to_volume(solve(symmetric, inverse_signal)) * mask)
-    return np.stack([out[0], out[-1]])
+        out.append(half.grid.to_volume(solve(symmetric, inverse_signal)))
+    maps = np.stack([out[0], out[-1]])
+    if raw is not None:
+        finest_A = job.box * job.pixel / sums[0].grid.k_max
+        # Below the split the halves share their average and predict nothing.
+        cutoffs = cutoffs_A(job.parameters.split_resolution_A, finest_A)
+        maps, _ = filter_locally(maps, raw, mask, cutoffs, job.pixel)
+    return np.asarray(maps * mask, np.float32)

@@ -20,7 +20,7 @@ from helixnb.core.poses import Poses
 from helixnb.core.reconstruction import join_low_resolution
 from helixnb.core.search import PoseSpread
 from helixnb.flags import data_flags, fsc_flags, polarity_flags, symmetry_flags
-from helixnb.job import Job, filament_mask
+from helixnb.job import Job
 from helixnb.maps import raw_half_maps, references
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
@@ -33,9 +33,7 @@ __all__ = [
     "State",
     "Survey",
     "SymmetryScores",
-    "fsc_mask",
     "initial_state",
-    "refinement_mask",
     "step",
 ]
 
@@ -55,6 +53,7 @@ def initial_state(
     backend: Backend,
     seed: int,
     progress: Progress,
+    static_mask: NDArray[np.float32] | None = None,
 ) -> State:
     """Survey the images and build the first reference from random azimuths.
 
@@ -70,13 +69,15 @@ def initial_state(
         Draws the half-sets and the azimuths.
     progress : callable
         Told what is being done.
+    static_mask : ndarray of float32, shape (box, box, box), or None
+        The user's mask for references; used if ``parameters.mask`` is "static".
 
     Returns
     -------
     State
         Iteration 0.
     """
-    job = Job(particles, parameters, backend, progress, Stopwatch())
+    job = Job(particles, parameters, backend, progress, Stopwatch(), static_mask)
     rng = np.random.default_rng(seed)
     half = particles.half
     if half is None:
@@ -105,7 +106,7 @@ def initial_state(
         survey=survey,
         half_maps=raw,
         references=np.stack([whole, whole]),
-        fsc=job.fsc(raw, survey, rng),
+        fsc=job.fsc(raw, survey, rng, complete=False),
         resolution_A=parameters.initial_lowpass_A,
         align_resolution_A=parameters.initial_lowpass_A,
         next_align_resolution_A=BOOTSTRAP_RESOLUTION_A[0],
@@ -126,6 +127,7 @@ def step(
     parameters: Parameters,
     backend: Backend,
     progress: Progress,
+    static_mask: NDArray[np.float32] | None = None,
 ) -> State:
     """Run one iteration.
 
@@ -141,12 +143,14 @@ def step(
         Where it runs.
     progress : callable
         Told what is being done.
+    static_mask : ndarray of float32, shape (box, box, box), or None
+        The user's mask for references; used if ``parameters.mask`` is "static".
 
     Returns
     -------
     State
     """
-    job = Job(particles, parameters, backend, progress, Stopwatch())
+    job = Job(particles, parameters, backend, progress, Stopwatch(), static_mask)
     iteration = state.iteration + 1
     bootstrapping = iteration <= parameters.bootstrap_iterations
     align_k = _align_band(job, state, bootstrapping)
@@ -158,11 +162,15 @@ def step(
         )
         raw = raw_half_maps(job, sums)
     rng = np.random.default_rng([state.seed, iteration])
-    fsc = job.fsc(raw, state.survey, rng)
+    fsc = job.fsc(raw, state.survey, rng, complete=True)
     split = int(job.box * job.pixel / parameters.split_resolution_A)
-    reached = resolution_A(fsc.frequency_per_A, fsc.corrected, from_shell=split)
+    reached = resolution_A(fsc.frequency_per_A, fsc.reported, from_shell=split)
     with job.clock("references"):
-        new_references = references(job, state.survey, shared, fsc, bootstrapping)
+        nonuniform = parameters.nonuniform and not bootstrapping
+        local = nonuniform and reached <= parameters.nonuniform_start_A
+        new_references = references(
+            job, state.survey, shared, fsc, bootstrapping, raw if local else None
+        )
     edited = parameters.symmetry != state.symmetry
     estimate = parameters.symmetry if edited else state.estimate
     mature = 2 * iteration > parameters.bootstrap_iterations
@@ -261,40 +269,3 @@ def _updated_spread(job: Job, poses: Poses, old: PoseSpread) -> PoseSpread:
         spread(tilt, parameters.tilt_sd_deg),
         spread(poses.shift_px, parameters.shift_sd_A / job.pixel),
     )
-
-
-def refinement_mask(state: State, pixel_size_A: float) -> NDArray[np.float32]:
-    """Soft cylinder around the filament that alignment references are masked with.
-
-    Parameters
-    ----------
-    state : State
-        Tells the box, the radius and the parameters.
-    pixel_size_A : float
-        Edge of a voxel, Angstrom.
-
-    Returns
-    -------
-    ndarray of float32, shape (box, box, box)
-    """
-    box = state.half_maps.shape[-1]
-    return filament_mask(box, pixel_size_A, state.parameters, state.survey, 1.0)
-
-
-def fsc_mask(state: State, pixel_size_A: float) -> NDArray[np.float32]:
-    """Soft cylinder, away from the box ends, in which the FSC is taken.
-
-    Parameters
-    ----------
-    state : State
-        Tells the box, the radius and the parameters.
-    pixel_size_A : float
-        Edge of a voxel, Angstrom.
-
-    Returns
-    -------
-    ndarray of float32, shape (box, box, box)
-    """
-    box = state.half_maps.shape[-1]
-    fraction = state.parameters.mask_z_fraction
-    return filament_mask(box, pixel_size_A, state.parameters, state.survey, fraction)

@@ -6,13 +6,12 @@ they hand out, so a user's arithmetic never reaches into the refinement.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from helixnb.core.fsc import resolution_A
-from helixnb.core.postprocess import fsc_weight, scale_shells
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -25,8 +24,20 @@ HALVES = ("A", "B")
 _SCORES = {"half_A": "half A", "half_B": "half B", "joint": "both halves"}
 
 
-def _variable(dim: str, values: ArrayLike, unit: str, name: str) -> xr.Variable:
-    """Copy of one column with its unit and its name in words."""
+def variable(dim: str, values: ArrayLike, unit: str, name: str) -> xr.Variable:
+    """Copy of one column with its unit and its name in words.
+
+    Parameters
+    ----------
+    dim : str
+        Its dimension.
+    values : array
+        One-dimensional.
+    unit : str
+        Empty for a pure number.
+    name : str
+        For axis labels.
+    """
     attrs = {"long_name": name} | ({"units": unit} if unit else {})
     return xr.Variable((dim,), np.array(values), attrs)
 
@@ -42,32 +53,61 @@ def fsc(state: State) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``unmasked``, ``masked``, ``randomised`` and ``corrected`` over
-        ``spatial_frequency`` (1/angstrom). Attributes: ``resolution_0.143`` and
-        ``resolution_0.5`` of the corrected curve, ``split_resolution_A`` beyond which
-        the halves are independent, ``randomised_from_A``.
+        Over ``spatial_frequency`` (1/angstrom): ``reported``, which the resolution
+        is read from, ``unmasked``, ``cylinder``, ``loose`` and ``tight``; with noise
+        substitution also ``corrected`` (of the cylinder), ``tight_corrected``,
+        ``randomised`` and ``tight_randomised``. Each curve has its first crossings as
+        attributes ``resolution_0.143`` and ``resolution_0.5``, and the dataset those
+        of the reported one. Further attributes: ``split_resolution_A`` beyond which
+        the halves are independent, ``randomised_from_A`` (nan without noise
+        substitution), ``iteration``.
     """
     curves = state.fsc
     k_per_A = curves.frequency_per_A
-    start = min(max(curves.randomised_from, 1), len(k_per_A) - 1)
-    names = {
-        "unmasked": "FSC without mask",
-        "masked": "FSC in the mask",
-        "randomised": "FSC in the mask, phases randomised",
-        "corrected": "FSC corrected for the mask",
+    found = {
+        "reported": (curves.reported, "FSC that is reported"),
+        "unmasked": (curves.unmasked, "FSC without mask"),
+        "cylinder": (curves.cylinder, "FSC in the cylinder"),
+        "loose": (curves.loose, "FSC in the loose mask"),
+        "tight": (curves.tight, "FSC in the tight mask"),
     }
+    noise = curves.substitution
+    start_A = float("nan")
+    if noise is not None:
+        start_A = float(1 / k_per_A[min(max(noise.from_shell, 1), len(k_per_A) - 1)])
+        found |= {
+            "corrected": (noise.corrected, "FSC in the cylinder, corrected"),
+            "tight_corrected": (
+                noise.tight_corrected,
+                "FSC in the tight mask, corrected",
+            ),
+            "randomised": (noise.cylinder, "FSC in the cylinder, phases randomised"),
+            "tight_randomised": (
+                noise.tight,
+                "FSC in the tight mask, phases randomised",
+            ),
+        }
     dim = "spatial_frequency"
+    variables = {}
+    for name, (curve, text) in found.items():
+        variables[name] = variable(dim, curve, "", text)
+        variables[name].attrs |= _crossings(state, curve)
     return xr.Dataset(
-        {n: _variable(dim, getattr(curves, n), "", text) for n, text in names.items()},
-        {dim: _variable(dim, k_per_A, "1/angstrom", "spatial frequency")},
-        {
-            "resolution_0.143": resolution_A(k_per_A, curves.corrected),
-            "resolution_0.5": resolution_A(k_per_A, curves.corrected, 0.5),
+        variables,
+        {dim: variable(dim, k_per_A, "1/angstrom", "spatial frequency")},
+        _crossings(state, curves.reported)
+        | {
             "split_resolution_A": state.parameters.split_resolution_A,
-            "randomised_from_A": float(1 / k_per_A[start]),
+            "randomised_from_A": start_A,
             "iteration": state.iteration,
         },
     )
+
+
+def _crossings(state: State, curve: NDArray[np.float64]) -> dict[str, float]:
+    """First crossings of a curve."""
+    k_per_A = state.fsc.frequency_per_A
+    return {f"resolution_{t:g}": resolution_A(k_per_A, curve, t) for t in (0.143, 0.5)}
 
 
 def score_map(state: State) -> xr.Dataset | None:
@@ -90,7 +130,7 @@ def score_map(state: State) -> xr.Dataset | None:
         return None
     joint = state.scores.joint
 
-    def variable(score: SymmetryScore, name: str) -> xr.Variable:
+    def scored(score: SymmetryScore, name: str) -> xr.Variable:
         optimum = {
             "best_twist_deg": score.best_twist_deg,
             "best_rise_A": score.best_rise_A,
@@ -102,12 +142,12 @@ def score_map(state: State) -> xr.Dataset | None:
 
     return xr.Dataset(
         {
-            name: variable(getattr(state.scores, name), text)
+            name: scored(getattr(state.scores, name), text)
             for name, text in _SCORES.items()
         },
         {
-            "twist": _variable("twist", joint.twist_deg, "degree", "twist per subunit"),
-            "rise": _variable("rise", joint.rise_A, "angstrom", "rise per subunit"),
+            "twist": variable("twist", joint.twist_deg, "degree", "twist per subunit"),
+            "rise": variable("rise", joint.rise_A, "angstrom", "rise per subunit"),
         },
         {
             "used_twist_deg": state.parameters.twist_deg,
@@ -117,69 +157,6 @@ def score_map(state: State) -> xr.Dataset | None:
             "iteration": state.iteration,
         },
     )
-
-
-def _axes(box: int, pixel_size_A: float) -> dict[str, xr.Variable]:
-    """Coordinates of a map, 0 on the helix axis and in the middle of the box."""
-    place_A = (np.arange(box) - box // 2) * pixel_size_A
-    return {axis: _variable(axis, place_A, "angstrom", axis) for axis in "zyx"}
-
-
-def _map_facts(state: State, pixel_size_A: float) -> dict[str, Any]:
-    return {
-        "pixel_size_A": pixel_size_A,
-        "twist_deg": state.parameters.twist_deg,
-        "rise_A": state.parameters.rise_A,
-        "point_group": state.parameters.point_group,
-        "symmetry_order": state.symmetry_order,
-        "resolution_A": state.resolution_A,
-        "iteration": state.iteration,
-    }
-
-
-def filtered_map(state: State, pixel_size_A: float) -> xr.DataArray:
-    """Average of the half-maps, weighted by the FSC and cut at the resolution.
-
-    Parameters
-    ----------
-    state : State
-        Any iteration.
-    pixel_size_A : float
-        Voxel size.
-
-    Returns
-    -------
-    xarray.DataArray
-        float32 over ``z``, ``y``, ``x`` in angstrom from the centre; not sharpened.
-    """
-    average = state.half_maps.mean(axis=0, dtype=np.float64).astype(np.float32)
-    volume = scale_shells(average, fsc_weight(state.fsc.corrected))
-    attrs = {"long_name": "density, FSC-weighted"} | _map_facts(state, pixel_size_A)
-    return xr.DataArray(
-        volume, _axes(len(volume), pixel_size_A), tuple("zyx"), "map", attrs
-    )
-
-
-def half_maps(state: State, pixel_size_A: float) -> xr.DataArray:
-    """Raw half-maps: neither filtered nor masked.
-
-    Parameters
-    ----------
-    state : State
-        Any iteration.
-    pixel_size_A : float
-        Voxel size.
-
-    Returns
-    -------
-    xarray.DataArray
-        float32 over ``half`` ("A", "B"), ``z``, ``y``, ``x`` in angstrom.
-    """
-    box = state.half_maps.shape[-1]
-    coords = {"half": list(HALVES), **_axes(box, pixel_size_A)}
-    attrs = {"long_name": "density, unfiltered"} | _map_facts(state, pixel_size_A)
-    dims = ("half", "z", "y", "x")
-    return xr.DataArray(state.half_maps.copy(), coords, dims, "half_maps", attrs)
 
 
 def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
@@ -226,7 +203,7 @@ def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
         "log_evidence": (poses.log_evidence, "1", "log evidence over pure noise"),
     }
     return xr.Dataset(
-        {name: _variable("particle", *column) for name, column in columns.items()},
+        {name: variable("particle", *column) for name, column in columns.items()},
         {"particle": np.arange(len(particles))},
         {"iteration": state.iteration, "source": str(particles.source)},
     )
@@ -267,7 +244,7 @@ def noise(state: State, pixel_size_A: float) -> xr.DataArray:
     dim = "spatial_frequency"
     return xr.DataArray(
         state.noise_power.copy(),
-        {dim: _variable(dim, k_per_A, "1/angstrom", "spatial frequency")},
+        {dim: variable(dim, k_per_A, "1/angstrom", "spatial frequency")},
         (dim,),
         "noise",
         {"long_name": "noise power", "iteration": state.iteration},

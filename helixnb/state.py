@@ -95,10 +95,11 @@ class State:
     half_maps : ndarray of float32, shape (2, box, box, box)
         Raw half-maps: symmetrised in the reconstruction, unfiltered, unmasked.
     references : ndarray of float32, shape (2, box, box, box)
-        Regularised and masked, for the next alignment.
+        Regularised, inside the filament's cylinder, for the next alignment, which
+        masks them further if asked to.
     fsc : HalfMapFSC
     resolution_A : float
-        First crossing of the corrected FSC with 0.143.
+        First crossing of the reported FSC with 0.143.
     align_resolution_A : float
         Finest resolution used for alignment in this iteration.
     next_align_resolution_A : float

@@ -55,6 +55,7 @@ class FakeRefinement:
         parameters: Parameters,
         backend: Any,
         progress: Any,
+        static_mask: Any,
     ) -> State:
         iteration = state.iteration + 1
         progress("alignment", 3, 12)

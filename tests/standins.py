@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.core.fsc import half_map_fsc, resolution_A
+from helixnb.core.fsc import FSCMasks, half_map_fsc, resolution_A
 from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.core.symmetry_search import SymmetryScore
@@ -64,7 +64,8 @@ def standin_state(
     density = helix_of_blobs(blob_A)
     noise = rng.standard_normal((2, *density.shape)).astype(np.float32)
     halves = density + 0.15 * density.max() * noise
-    fsc = half_map_fsc(*halves, _window(), PIXEL_SIZE_A, rng)
+    masks = FSCMasks(_window(), _window(), _window() ** 2)
+    fsc = half_map_fsc(*halves, masks, PIXEL_SIZE_A, rng)
     found = HelicalSymmetry(
         TWIST_DEG + (parameters.twist_deg - TWIST_DEG) * 0.5,
         RISE_A + (parameters.rise_A - RISE_A) * 0.5,
@@ -89,7 +90,7 @@ def standin_state(
         half_maps=halves.astype(np.float32),
         references=halves.astype(np.float32),
         fsc=fsc,
-        resolution_A=resolution_A(fsc.frequency_per_A, fsc.corrected),
+        resolution_A=resolution_A(fsc.frequency_per_A, fsc.reported),
         align_resolution_A=20.0 - iteration,
         next_align_resolution_A=19.0 - iteration,
         noise_power=np.ones(BOX_PX // 2 + 1),
@@ -119,6 +120,7 @@ def standin_step(seconds: float = 0.0) -> Callable[..., State]:
         parameters: Parameters,
         backend: Any,
         progress: Any,
+        static_mask: Any,
     ) -> State:
         for done in range(4):
             progress("alignment", 30 * done, N_SEGMENTS)

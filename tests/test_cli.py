@@ -11,7 +11,6 @@ import pytest
 import starfile
 
 from helixnb import cli, refinement, report
-from helixnb.core.masks import cylinder
 from helixnb.io.mrc import read_map
 from helixnb.io.output import RESULT_FILES
 from helixnb.parameters import Parameters
@@ -40,7 +39,6 @@ def star(tmp_path_factory: pytest.TempPathFactory) -> str:
 def fake(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
     """Replace the refinement; returns the list of parameters it was run with."""
     used: list[Parameters] = []
-    mask = cylinder(40, outer_radius_px=15, axial_fraction=0.7)
 
     def step(state: State, particles: Any, parameters: Parameters, *rest: Any) -> State:
         used.append(parameters)
@@ -49,8 +47,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
 
     monkeypatch.setattr(refinement, "initial_state", lambda *args: standin_state(0))
     monkeypatch.setattr(refinement, "step", step)
-    for name in ("fsc_mask", "refinement_mask"):
-        monkeypatch.setattr(refinement, name, lambda *args: mask)
     # Tested with the other outputs; drawing takes seconds.
     monkeypatch.setattr(report, "write_report", lambda session, path: path.touch())
     return used

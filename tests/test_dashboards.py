@@ -104,9 +104,16 @@ def test_fsc_shows_every_curve_and_where_the_halves_split() -> None:
     state = standin_state(4)
     drawn = fsc.plot(results.fsc(state))
     curves = {c.label: c for c in drawn if isinstance(c, hv.Curve)}
-    assert set(curves) == {"corrected", "masked", "unmasked", "phases randomised"}
+    assert set(curves) == {
+        "corrected",
+        "cylinder",
+        "loose mask",
+        "tight mask",
+        "unmasked",
+        "phases randomised",
+    }
     np.testing.assert_array_equal(
-        curves["corrected"].dimension_values("FSC"), state.fsc.corrected
+        curves["corrected"].dimension_values("FSC"), state.fsc.reported
     )
     (split,) = [e for e in drawn if isinstance(e, hv.VLines)]
     assert split.data.iloc[0, 0] == pytest.approx(

@@ -1,5 +1,7 @@
 """FSC by its formula, and the correction for what a mask pretends."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import scipy.fft as sfft
@@ -7,6 +9,9 @@ from numpy.typing import NDArray
 
 from helixnb.core.fsc import (
     RANDOMISE_BELOW,
+    FSCMasks,
+    HalfMapFSC,
+    NoiseSubstitution,
     _randomise,
     first_below,
     half_map_fsc,
@@ -18,6 +23,15 @@ from helixnb.core.masks import cylinder
 from tests.oracles import blobs
 
 PIXEL_A = 2.0
+
+
+def _measured(
+    halves: Sequence[NDArray], mask: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[HalfMapFSC, NoiseSubstitution]:
+    """FSC with one mask in all places, and its noise substitution."""
+    found = half_map_fsc(halves[0], halves[1], FSCMasks(mask, mask, mask), PIXEL_A, rng)
+    assert found.substitution is not None
+    return found, found.substitution
 
 
 def _noise(rng: np.random.Generator, box: int) -> NDArray[np.float32]:
@@ -111,15 +125,15 @@ def test_correction_removes_what_a_tight_mask_pretends(
     shared = blobs(rng.uniform(-6, 6, (30, 3)), box, sigma_px=3.0)
     halves = [shared + 0.6 * _noise(rng, box) for _ in range(2)]
     mask = cylinder(box, outer_radius_px=4, axial_fraction=0.25, edge_px=1.0)
-    found = half_map_fsc(*halves, mask, PIXEL_A, rng)
-    assert found.unmasked[found.randomised_from] < RANDOMISE_BELOW
-    assert (found.unmasked[1 : found.randomised_from] >= RANDOMISE_BELOW).all()
-    beyond = slice(found.randomised_from + 2, None)
+    found, noise = _measured(halves, mask, rng)
+    assert found.unmasked[noise.from_shell] < RANDOMISE_BELOW
+    assert (found.unmasked[1 : noise.from_shell] >= RANDOMISE_BELOW).all()
+    beyond = slice(noise.from_shell + 2, None)
     np.testing.assert_array_equal(
-        found.corrected[: found.randomised_from + 2],
-        found.masked[: found.randomised_from + 2],
+        noise.corrected[: noise.from_shell + 2],
+        found.cylinder[: noise.from_shell + 2],
     )
-    m, r, c = (x[beyond] for x in (found.masked, found.randomised, found.corrected))
+    m, r, c = (x[beyond] for x in (found.cylinder, noise.cylinder, noise.corrected))
     usual = r < 0.99
     assert (r[usual] > 0.1).any()
     expected = (m - r) / (1 - r)
@@ -130,7 +144,7 @@ def test_correction_removes_what_a_tight_mask_pretends(
     assert found.frequency_per_A[-1] == pytest.approx(1 / (2 * PIXEL_A))
     # Where only noise is left, the corrected curve is about 0.
     tail = slice(16, None)
-    assert np.abs(found.corrected[tail].mean()) < 0.15
+    assert np.abs(noise.corrected[tail].mean()) < 0.15
 
 
 def test_correction_stays_finite_where_the_mask_pretends_everything(
@@ -140,9 +154,9 @@ def test_correction_stays_finite_where_the_mask_pretends_everything(
     shared = blobs(rng.uniform(-6, 6, (30, 3)), 48, sigma_px=3.0)
     halves = [shared + 0.02 * _noise(rng, 48) for _ in range(2)]
     mask = cylinder(48, outer_radius_px=4, axial_fraction=0.25, edge_px=1.0)
-    found = half_map_fsc(*halves, mask, PIXEL_A, rng)
-    beyond = slice(found.randomised_from + 2, None)
-    m, r, c = (x[beyond] for x in (found.masked, found.randomised, found.corrected))
+    found, noise = _measured(halves, mask, rng)
+    beyond = slice(noise.from_shell + 2, None)
+    m, r, c = (x[beyond] for x in (found.cylinder, noise.cylinder, noise.corrected))
     assert (r > 0.999).any()
     assert (c <= m + 1e-6).all()
     assert (c[r >= m] <= 1e-6).all()
@@ -154,21 +168,94 @@ def test_a_mask_that_keeps_shared_noise_is_caught(rng: np.random.Generator) -> N
     rod = 8 * cylinder(box, outer_radius_px=9, edge_px=8)
     halves = [rod + _noise(rng, box) for _ in range(2)]
     mask = cylinder(box, outer_radius_px=5, axial_fraction=0.4, edge_px=1.0)
-    found = half_map_fsc(*halves, mask, PIXEL_A, rng)
-    high = slice(found.randomised_from + 3, None)
-    assert found.masked[high].mean() > 0.1
-    assert abs(found.corrected[high].mean()) < 0.6 * found.masked[high].mean()
+    found, noise = _measured(halves, mask, rng)
+    high = slice(noise.from_shell + 3, None)
+    assert found.cylinder[high].mean() > 0.1
+    assert abs(noise.corrected[high].mean()) < 0.6 * found.cylinder[high].mean()
 
 
 def test_random_phases_follow_the_generator(rng: np.random.Generator) -> None:
     halves = _noise(rng, 24), _noise(rng, 24)
     mask = cylinder(24, outer_radius_px=6)
     curves = [
-        half_map_fsc(*halves, mask, PIXEL_A, np.random.default_rng(s)).randomised
-        for s in (1, 1, 2)
+        _measured(halves, mask, np.random.default_rng(s))[1].cylinder for s in (1, 1, 2)
     ]
     np.testing.assert_array_equal(curves[0], curves[1])
     assert (curves[0] != curves[2]).any()
+
+
+def _naive_fsc(first: NDArray, second: NDArray) -> NDArray[np.float64]:
+    """FSC over the full transform in double precision."""
+    box = len(first)
+    f, g = np.fft.fftn(first.astype(float)), np.fft.fftn(second.astype(float))
+    k = np.fft.fftfreq(box, 1 / box)
+    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2))
+    curve = np.ones(box // 2 + 1)
+    for r in range(1, box // 2 + 1):
+        a, b = f[shell == r], g[shell == r]
+        power = (np.abs(a) ** 2).sum() * (np.abs(b) ** 2).sum()
+        curve[r] = (a * b.conj()).sum().real / np.sqrt(power)
+    return curve
+
+
+@pytest.mark.parametrize("box", [20, 21])
+def test_every_curve_equals_its_plain_form_in_double_precision(
+    box: int, rng: np.random.Generator
+) -> None:
+    shared = blobs(rng.uniform(-4, 4, (20, 3)), box, sigma_px=2.0)
+    first, second = (shared + 0.2 * _noise(rng, box) for _ in range(2))
+    masks = FSCMasks(
+        *(
+            cylinder(box, outer_radius_px=r, axial_fraction=0.7, edge_px=2.0)
+            for r in (7, 8, 4)
+        )
+    )
+    found = half_map_fsc(first, second, masks, PIXEL_A, np.random.default_rng(5))
+    noise = found.substitution
+    assert noise is not None
+    np.testing.assert_allclose(found.unmasked, _naive_fsc(first, second), atol=2e-5)
+    for name in ("cylinder", "loose", "tight"):
+        mask = getattr(masks, name)
+        expected = _naive_fsc(first * mask, second * mask)
+        np.testing.assert_allclose(getattr(found, name), expected, atol=2e-5)
+
+    # Phases of white noise, drawn in the same order, from the shell on.
+    start = int(np.flatnonzero(found.unmasked < RANDOMISE_BELOW)[0])
+    assert noise.from_shell == start
+    draws = np.random.default_rng(5)
+    k = np.fft.fftfreq(box, 1 / box)
+    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2))
+    scrambled = []
+    for volume in (first, second):
+        spectrum = np.fft.fftn(volume.astype(float))
+        white = np.fft.fftn(draws.standard_normal((box,) * 3, np.float32).astype(float))
+        phased = np.abs(spectrum) * white / np.abs(white)
+        mixed = np.where(shell < start, spectrum, phased)
+        scrambled.append(np.fft.ifftn(mixed).real)
+    for mask, of, curve, corrected in (
+        (masks.cylinder, found.cylinder, noise.cylinder, noise.corrected),
+        (masks.tight, found.tight, noise.tight, noise.tight_corrected),
+    ):
+        bias = _naive_fsc(scrambled[0] * mask, scrambled[1] * mask)
+        np.testing.assert_allclose(curve, bias, atol=5e-5)
+        expected = of.copy()
+        expected[start + 2 :] -= bias[start + 2 :]
+        expected[start + 2 :] /= 1 - bias[start + 2 :]
+        np.testing.assert_allclose(corrected, expected, atol=5e-4)
+
+
+def test_without_noise_substitution_the_unmasked_curve_is_reported(
+    rng: np.random.Generator,
+) -> None:
+    halves = _noise(rng, 24), _noise(rng, 24)
+    mask = cylinder(24, outer_radius_px=6)
+    masks = FSCMasks(mask, mask, mask)
+    plain = half_map_fsc(*halves, masks, PIXEL_A, None)
+    assert plain.substitution is None
+    assert plain.reported is plain.unmasked
+    full, noise = _measured(halves, mask, rng)
+    assert full.reported is noise.corrected
+    np.testing.assert_array_equal(full.unmasked, plain.unmasked)
 
 
 def test_first_below() -> None:

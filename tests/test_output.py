@@ -14,7 +14,6 @@ import pytest
 import starfile
 
 from helixnb import Session, refinement
-from helixnb.core.masks import cylinder
 from helixnb.core.poses import Poses
 from helixnb.errors import InputError
 from helixnb.io.mrc import read_map
@@ -69,11 +68,8 @@ def out(
     """Folder with all results of a session whose poses are the true ones."""
     with pytest.MonkeyPatch.context() as patch:
         start = standin_state(0)
-        mask = cylinder(40, outer_radius_px=15, axial_fraction=0.7)
         patch.setattr(refinement, "initial_state", lambda *args: start)
         patch.setattr(refinement, "step", lambda *args: truth)
-        for name in ("fsc_mask", "refinement_mask"):
-            patch.setattr(refinement, name, lambda *args: mask)
         session = Session.from_star(
             data.particles_star, twist_deg=-59.5, rise_A=14.2, seed=7, progress=False
         )
@@ -130,7 +126,9 @@ def test_written_particles_can_be_read_with_their_half_sets(
 def test_fsc_table_ends_at_nyquist(out: Path) -> None:
     table = pd.read_csv(out / "fsc.csv")
     assert table["resolution_A"].iloc[-1] == pytest.approx(6.0)
-    assert {"corrected", "masked", "unmasked", "randomised"} <= set(table.columns)
+    assert {"corrected", "cylinder", "loose", "tight", "unmasked", "randomised"} <= set(
+        table.columns
+    )
 
 
 def test_history_table_has_the_iteration(out: Path) -> None:

@@ -9,7 +9,7 @@ from helixnb.core.fsc import shell_correlation
 from helixnb.core.postprocess import (
     final_maps,
     fsc_weight,
-    guinier_b_factor,
+    guinier,
     scale_shells,
     symmetrise,
 )
@@ -70,14 +70,65 @@ def test_guinier_recovers_the_fall_off(
 ) -> None:
     white = rng.standard_normal((BOX, BOX, BOX)).astype(np.float32)
     damped = scale_shells(white, np.exp(-b_factor_A2 * K_PER_A**2 / 4))
-    found = guinier_b_factor(damped, np.ones_like(K_PER_A), PIXEL_A)
-    assert found == pytest.approx(b_factor_A2, rel=0.05)
+    found = guinier(damped, np.ones_like(K_PER_A), PIXEL_A)
+    assert found.b_factor_A2 == pytest.approx(b_factor_A2, rel=0.05)
 
 
 def test_guinier_does_not_fit_a_band_of_three_shells(rng: np.random.Generator) -> None:
     white = rng.standard_normal((BOX, BOX, BOX)).astype(np.float32)
-    weight = np.where(K_PER_A < 1 / 7.9, 1.0, 0.0)
-    assert np.isnan(guinier_b_factor(white, weight, PIXEL_A))
+    fsc = np.where(K_PER_A < 1 / 7.9, 1.0, 0.0)
+    found = guinier(white, fsc, PIXEL_A)
+    assert np.isnan(found.b_factor_A2)
+    assert np.isnan(found.ln_fit).all()
+
+
+def test_guinier_plot_is_the_logarithm_of_the_shells_and_a_line(
+    rng: np.random.Generator,
+) -> None:
+    volume = rng.standard_normal((BOX, BOX, BOX)).astype(np.float32)
+    volume = scale_shells(volume, np.exp(-60 * K_PER_A**2 / 4))
+    fsc = np.linspace(1.1, -0.1, BOX // 2 + 1)
+    found = guinier(volume, fsc, PIXEL_A)
+    spectrum = np.abs(np.fft.fftn(volume.astype(float))) ** 2
+    k = np.fft.fftfreq(BOX, 1 / BOX)
+    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2))
+    for r in (3, 11, 20):
+        expected = 0.5 * np.log(spectrum[shell == r].mean())
+        assert found.ln_amplitude[r] == pytest.approx(expected, abs=1e-4)
+        c = min(fsc[r], 1)
+        weighted = found.ln_weighted[r] - found.ln_amplitude[r]
+        if c > 0.143:
+            assert weighted == pytest.approx(0.5 * np.log(2 * c / (1 + c)))
+        else:
+            assert np.isnan(weighted)
+    fitted = np.isfinite(found.ln_fit)
+    assert K_PER_A[fitted][0] >= 1 / 10 > K_PER_A[fitted][0] - K_PER_A[1]
+    assert not (fitted & (fsc < 0.143)).any()
+    slopes = np.diff(found.ln_fit[fitted]) / np.diff(K_PER_A[fitted] ** 2)
+    np.testing.assert_allclose(slopes, -found.b_factor_A2 / 4, rtol=1e-6)
+
+
+def test_given_b_factor_replaces_the_fit(rng: np.random.Generator) -> None:
+    volume = rng.standard_normal((BOX, BOX, BOX)).astype(np.float32)
+    sharpened = {
+        b: final_maps(
+            np.stack([volume, volume]),
+            np.ones(BOX // 2 + 1),
+            np.ones_like(volume),
+            HelicalSymmetry(38.0, 5.0),
+            pixel_size_A=PIXEL_A,
+            outer_radius_A=36,
+            b_factor_A2=b,
+        ).sharpened
+        for b in (0.0, 90.0)
+    }
+    np.testing.assert_allclose(
+        sharpened[0.0], scale_shells(volume, np.ones(BOX // 2 + 1)), atol=1e-4
+    )
+    amplitude = {b: np.abs(sfft.rfftn(m))[0, 0, 20] for b, m in sharpened.items()}
+    assert amplitude[90.0] / amplitude[0.0] == pytest.approx(
+        np.exp(90 * K_PER_A[20] ** 2 / 4), rel=1e-3
+    )
 
 
 def test_symmetrising_completes_a_helix_from_its_middle() -> None:

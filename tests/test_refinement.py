@@ -279,3 +279,77 @@ def test_parameters_of_the_step_are_obeyed(case: _Case, states: list[State]) -> 
     # To the whole Fourier pixel.
     assert 1 / after.align_resolution_A <= 1 / 14.0 + 1 / (BOX_PX * PIXEL_A)
     assert after.parameters == changed
+
+
+# --- regularisation and masks -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain(case: _Case, states: list[State]) -> State:
+    """One iteration after the bootstrap, without anything optional."""
+    return step(states[6], case.particles, PARAMETERS, BACKEND, _silent)
+
+
+def test_local_filter_changes_references_and_nothing_that_is_measured(
+    case: _Case, states: list[State], plain: State
+) -> None:
+    changed = PARAMETERS.changed(nonuniform=True, nonuniform_start_A=20.0)
+    after = step(states[6], case.particles, changed, BACKEND, _silent)
+    assert _same(after, plain) == ["State.references"]
+    first, second = after.references
+    assert not np.array_equal(first, second)
+    # A low-pass filter only takes away.
+    power = [float((s.references**2).sum()) for s in (after, plain)]
+    assert 0.5 * power[1] < power[0] < power[1]
+
+
+def test_local_filter_waits_for_its_resolution(
+    case: _Case, states: list[State], plain: State
+) -> None:
+    start = 0.9 * plain.resolution_A
+    changed = PARAMETERS.changed(nonuniform=True, nonuniform_start_A=start)
+    after = step(states[6], case.particles, changed, BACKEND, _silent)
+    assert not _same(after, plain)
+
+
+def test_without_noise_substitution_the_unmasked_curve_decides(
+    case: _Case, states: list[State], plain: State
+) -> None:
+    assert plain.fsc.substitution is not None
+    changed = PARAMETERS.changed(noise_substitution=False)
+    after = step(states[6], case.particles, changed, BACKEND, _silent)
+    assert after.fsc.substitution is None
+    np.testing.assert_array_equal(after.fsc.unmasked, plain.fsc.unmasked)
+    split = int(BOX_PX * PIXEL_A / changed.split_resolution_A)
+    frequency = after.fsc.frequency_per_A
+    expected = resolution_A(frequency, after.fsc.unmasked, from_shell=split)
+    assert after.resolution_A == expected != plain.resolution_A
+
+
+def test_initial_density_is_not_of_all_particles_and_has_no_substitution(
+    states: list[State],
+) -> None:
+    assert states[0].fsc.substitution is None
+    assert all(state.fsc.substitution is not None for state in states[1:])
+
+
+def test_density_outside_a_static_mask_is_not_aligned_to(
+    case: _Case, states: list[State]
+) -> None:
+    """From the first iteration on; a mask of ones leaves everything as it is."""
+    changed = PARAMETERS.changed(mask="static")
+    ones = np.ones((BOX_PX,) * 3, np.float32)
+    half = cylinder(BOX_PX, outer_radius_px=4, axial_fraction=0.5)
+    used = (states[0], case.particles)
+    whole = step(*used, changed, BACKEND, _silent, ones)
+    cut = step(*used, changed, BACKEND, _silent, half)
+    turn = (whole.poses.azimuth_deg - states[1].poses.azimuth_deg + 180) % 360 - 180
+    assert np.median(np.abs(turn)) < 2
+    assert cut.poses.log_evidence.mean() < whole.poses.log_evidence.mean()
+
+
+def test_clipped_references_explain_less(case: _Case, states: list[State]) -> None:
+    changed = PARAMETERS.changed(mask_z_fraction=0.4)
+    short = step(states[6], case.particles, changed, BACKEND, _silent)
+    evidence = states[7].poses.log_evidence
+    assert short.poses.log_evidence.mean() < evidence.mean()

@@ -1,14 +1,20 @@
 """Fourier shell correlation between half-maps, in float64.
 
 FSC(k) = sum F1 conj(F2) / sqrt(sum |F1|^2 sum |F2|^2) over the shell |k| (Harauz and
-van Heel 1986). A mask correlates neighbouring frequencies, so the masked curve is
+van Heel 1986). A mask correlates neighbouring frequencies, so masked curves are
 corrected by high-resolution phase randomisation (Chen et al. 2013,
 doi:10.1016/j.ultramic.2013.06.004): FSC_true = (FSC_m - FSC_r) / (1 - FSC_r).
+
+The curve to report is that of the cylinder, whose shape comes from the filament's
+diameters alone. Loose and tight masks follow the density of the very halves that are
+compared, so their noise has a say in where the masks lie, and phase randomisation does
+not see that: such curves are shown beside it and decide nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft as sfft
@@ -16,6 +22,45 @@ from numpy.typing import NDArray
 
 RANDOMISE_BELOW = 0.8
 """Phases are randomised from the shell where the unmasked FSC falls below this."""
+
+RANDOMISED_GRACE = 2
+"""Shells from there on that are not corrected, as in RELION: the mask mixes kept and
+random phases in them."""
+
+
+@dataclass(frozen=True)
+class FSCMasks:
+    """Masks of the curves, all away from the box ends.
+
+    Parameters
+    ----------
+    cylinder, loose, tight : ndarray of float32, shape (box, box, box)
+    """
+
+    cylinder: NDArray[np.float32]
+    loose: NDArray[np.float32]
+    tight: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NoiseSubstitution:
+    """Curves of the same masks with phases randomised, and the corrected curves.
+
+    Parameters
+    ----------
+    from_shell : int
+        First shell with random phases.
+    cylinder, tight : ndarray of float64, shape (n_shells,)
+        FSC in the mask with random phases: what the mask alone pretends.
+    corrected, tight_corrected : ndarray of float64, shape (n_shells,)
+        FSC in the cylinder and in the tight mask without that.
+    """
+
+    from_shell: int
+    cylinder: NDArray[np.float64]
+    tight: NDArray[np.float64]
+    corrected: NDArray[np.float64]
+    tight_corrected: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -25,28 +70,77 @@ class HalfMapFSC:
     Parameters
     ----------
     frequency_per_A : ndarray of float64, shape (n_shells,)
-    unmasked, masked, randomised, corrected : ndarray of float64
-        Curves; `corrected` is the one to report.
-    randomised_from : int
-        First shell with randomised phases.
+    unmasked, cylinder, loose, tight : ndarray of float64, shape (n_shells,)
+        Without a mask and in each mask, not corrected.
+    substitution : NoiseSubstitution or None
+        None if noise was not substituted.
     """
 
     frequency_per_A: NDArray[np.float64]
     unmasked: NDArray[np.float64]
-    masked: NDArray[np.float64]
-    randomised: NDArray[np.float64]
-    corrected: NDArray[np.float64]
-    randomised_from: int
+    cylinder: NDArray[np.float64]
+    loose: NDArray[np.float64]
+    tight: NDArray[np.float64]
+    substitution: NoiseSubstitution | None
+
+    @property
+    def reported(self) -> NDArray[np.float64]:
+        """The curve to report and to filter with.
+
+        That of the cylinder, corrected; without noise substitution no masked curve
+        can be trusted, and it is the unmasked one.
+        """
+        if self.substitution is None:
+            return self.unmasked
+        return self.substitution.corrected
 
 
+@lru_cache(maxsize=4)
 def shell_index(box_px: int) -> NDArray[np.int32]:
-    """Shell of each component of an rfftn, shape (box, box, box // 2 + 1)."""
+    """Shell of each component of an rfftn, shape (box, box, box // 2 + 1), read-only.
+
+    Parameters
+    ----------
+    box_px : int
+        Edge of the map, pixels.
+    """
     full = sfft.fftfreq(box_px, 1 / box_px)
     half = sfft.rfftfreq(box_px, 1 / box_px)
     radius = np.sqrt(
         full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
     )
-    return np.rint(radius).astype(np.int32)
+    shell = np.rint(radius).astype(np.int32)
+    shell.setflags(write=False)
+    return shell
+
+
+def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]:
+    """Sum over the shells of the full transform, in float64.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (box, box, box // 2 + 1)
+        One value for each component of an rfftn, the same for its Friedel mate.
+    box_px : int
+        Edge of the map, pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape (box_px // 2 + 1,)
+    """
+    shell = shell_index(box_px)
+    n_shells = box_px // 2 + 1
+
+    def total(columns: slice) -> NDArray[np.float64]:
+        part, weight = shell[..., columns].ravel(), values[..., columns].ravel()
+        sums = np.bincount(part, weight, minlength=n_shells)
+        return np.asarray(sums[:n_shells], np.float64)
+
+    # These planes hold their own mates.
+    alone = total(slice(0, 1))
+    if box_px % 2 == 0:
+        alone = alone + total(slice(-1, None))
+    return 2 * total(slice(None)) - alone
 
 
 def shell_correlation(
@@ -66,22 +160,14 @@ def shell_correlation(
     ndarray of float64, shape (box_px // 2 + 1,)
         1 at the origin by definition.
     """
-    n_shells = box_px // 2 + 1
-    shell = shell_index(box_px).ravel()
-    weight = np.full(first.shape[-1], 2.0)
-    weight[0] = 1.0
-    if box_px % 2 == 0:
-        weight[-1] = 1.0
 
-    def sums(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        total = np.bincount(shell, (values * weight).ravel(), minlength=n_shells)
-        return np.asarray(total[:n_shells], np.float64)
+    def product(
+        a: NDArray[np.complex64], b: NDArray[np.complex64]
+    ) -> NDArray[np.float64]:
+        return shell_sums(a.real * b.real + a.imag * b.imag, box_px)
 
-    cross = sums((first * np.conj(second)).real.astype(np.float64))
-    power = sums(np.abs(first).astype(np.float64) ** 2) * sums(
-        np.abs(second).astype(np.float64) ** 2
-    )
-    curve = cross / np.sqrt(np.maximum(power, 1e-300))
+    power = product(first, first) * product(second, second)
+    curve = product(first, second) / np.sqrt(np.maximum(power, 1e-300))
     curve[0] = 1.0
     return curve
 
@@ -89,9 +175,9 @@ def shell_correlation(
 def half_map_fsc(
     first: NDArray[np.float32],
     second: NDArray[np.float32],
-    mask: NDArray[np.float32],
+    masks: FSCMasks,
     pixel_size_A: float,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None,
 ) -> HalfMapFSC:
     """All FSC curves of two raw half-maps.
 
@@ -99,41 +185,58 @@ def half_map_fsc(
     ----------
     first, second : ndarray of float32, shape (box, box, box)
         Raw half-maps, unmasked.
-    mask : ndarray of float32, same shape
-        Soft mask that stays away from the box ends.
+    masks : FSCMasks
+        Soft masks that stay away from the box ends.
     pixel_size_A : float
         Edge of a voxel, Angstrom.
-    rng : numpy.random.Generator
-        Draws the random phases.
+    rng : numpy.random.Generator or None
+        Draws the random phases; None substitutes no noise.
 
     Returns
     -------
     HalfMapFSC
     """
     box = len(first)
-    raw = [sfft.rfftn(m, workers=-1) for m in (first, second)]
-    unmasked = shell_correlation(raw[0], raw[1], box)
-    masked_maps = [sfft.rfftn(m * mask, workers=-1) for m in (first, second)]
-    masked = shell_correlation(masked_maps[0], masked_maps[1], box)
-    start = first_below(unmasked, RANDOMISE_BELOW)
-    scrambled = [
-        sfft.rfftn(_randomise(spectrum, start, box, rng) * mask, workers=-1)
-        for spectrum in raw
-    ]
-    randomised = shell_correlation(scrambled[0], scrambled[1], box)
-    corrected = masked.copy()
-    # Two shells of grace, as in RELION: the mask mixes kept and random phases there.
-    beyond = slice(start + 2, None)
+    spectra = [sfft.rfftn(m, workers=-1) for m in (first, second)]
+    unmasked = shell_correlation(spectra[0], spectra[1], box)
+    inside = {
+        name: _masked(first, second, getattr(masks, name))
+        for name in ("cylinder", "loose", "tight")
+    }
+    substitution = None
+    if rng is not None:
+        start = first_below(unmasked, RANDOMISE_BELOW)
+        noise = [_randomise(spectrum, start, box, rng) for spectrum in spectra]
+        cylinder = _masked(noise[0], noise[1], masks.cylinder)
+        tight = _masked(noise[0], noise[1], masks.tight)
+        substitution = NoiseSubstitution(
+            from_shell=start,
+            cylinder=cylinder,
+            tight=tight,
+            corrected=_corrected(inside["cylinder"], cylinder, start),
+            tight_corrected=_corrected(inside["tight"], tight, start),
+        )
+    frequency_per_A = np.arange(box // 2 + 1) / (box * pixel_size_A)
+    return HalfMapFSC(frequency_per_A, unmasked, **inside, substitution=substitution)
+
+
+def _masked(
+    first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """FSC of two maps inside a mask."""
+    spectra = [sfft.rfftn(m * mask, workers=-1) for m in (first, second)]
+    return shell_correlation(spectra[0], spectra[1], len(mask))
+
+
+def _corrected(
+    masked: NDArray[np.float64], randomised: NDArray[np.float64], start: int
+) -> NDArray[np.float64]:
+    """Masked curve without what the mask pretends, from `start` and the grace on."""
+    curve = masked.copy()
+    beyond = slice(start + RANDOMISED_GRACE, None)
     bias = randomised[beyond]
-    corrected[beyond] = (masked[beyond] - bias) / np.maximum(1 - bias, 1e-3)
-    return HalfMapFSC(
-        frequency_per_A=np.arange(box // 2 + 1) / (box * pixel_size_A),
-        unmasked=unmasked,
-        masked=masked,
-        randomised=randomised,
-        corrected=corrected,
-        randomised_from=start,
-    )
+    curve[beyond] = (masked[beyond] - bias) / np.maximum(1 - bias, 1e-3)
+    return curve
 
 
 def _randomise(
@@ -142,8 +245,9 @@ def _randomise(
     """Map with the phases from shell `start` taken from real white noise."""
     noise = sfft.rfftn(rng.standard_normal((box, box, box), np.float32), workers=-1)
     noise *= np.abs(spectrum) / np.maximum(np.abs(noise), 1e-20)
-    mixed = np.where(shell_index(box) < start, spectrum, noise)
-    return np.asarray(sfft.irfftn(mixed, (box, box, box), workers=-1), np.float32)
+    kept = shell_index(box) < start
+    noise[kept] = spectrum[kept]
+    return np.asarray(sfft.irfftn(noise, (box, box, box), workers=-1), np.float32)
 
 
 def first_below(curve: NDArray[np.float64], threshold: float) -> int:

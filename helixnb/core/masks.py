@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def soft_step(distance: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
+def soft_step(distance: NDArray[np.floating], edge: float) -> NDArray[np.float64]:
     """Cosine edge: 1 where distance <= 0, 0 beyond `edge`.
 
     Parameters
     ----------
-    distance : ndarray of float64
+    distance : ndarray of float
         Signed distance outside the region.
     edge : float
         Width of the edge, same unit, > 0.
@@ -20,7 +20,8 @@ def soft_step(distance: NDArray[np.float64], edge: float) -> NDArray[np.float64]
     -------
     ndarray of float64, same shape
     """
-    return 0.5 * (1 + np.cos(np.pi * np.clip(distance / edge, 0, 1)))
+    part = np.clip(np.asarray(distance, np.float64) / edge, 0, 1)
+    return np.asarray(0.5 * (1 + np.cos(np.pi * part)))
 
 
 def axial_window(box_px: int, fraction: float, edge_px: float) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft as sfft
 
 from helixnb.core.cylinder import CylinderGrid
-from helixnb.core.fsc import first_below, shell_index
+from helixnb.core.fsc import first_below, shell_index, shell_sums
 from helixnb.core.masks import cylinder
 from helixnb.core.references import regrow
 from helixnb.core.search import harmonic_limit
@@ -38,6 +38,32 @@ _EDGE_PX = 5.0
 
 
 @dataclass(frozen=True)
+class Guinier:
+    """Amplitudes of a map against 1 / d^2, and the straight line through them.
+
+    Parameters
+    ----------
+    frequency_per_A : ndarray of float64, shape (n_shells,)
+        1 / d of each shell.
+    ln_amplitude : ndarray of float64, shape (n_shells,)
+        Logarithm of the root mean square amplitude of each shell.
+    ln_weighted : ndarray of float64, shape (n_shells,)
+        The same after the FSC weight; nan where that is 0.
+    ln_fit : ndarray of float64, shape (n_shells,)
+        The line through `ln_weighted`; nan outside the fit, or without one.
+    b_factor_A2 : float
+        Fall-off exp(-B k^2 / 4) of the line, 0 or more; nan if the band has fewer
+        than four shells.
+    """
+
+    frequency_per_A: NDArray[np.float64]
+    ln_amplitude: NDArray[np.float64]
+    ln_weighted: NDArray[np.float64]
+    ln_fit: NDArray[np.float64]
+    b_factor_A2: float
+
+
+@dataclass(frozen=True)
 class FinalMaps:
     """Maps of a finished (or interrupted) refinement.
 
@@ -47,27 +73,44 @@ class FinalMaps:
         Mean of the raw half-maps, unfiltered and unmasked.
     sharpened : ndarray of float32, shape (box, box, box)
         FSC-weighted, cut at the resolution, B factor undone; unmasked.
-    symmetrised : ndarray of float32, shape (box, box, box)
-        `average` under the helical and point-group symmetry in real space, cut to
+    symmetrised, symmetrised_sharpened : ndarray of float32, shape (box, box, box)
+        Both of these under the helical and point-group symmetry in real space, cut to
         the filament's outer radius.
     b_factor_A2 : float
-        Fall-off found, 0 or more; nan where the band was too short to fit one.
+        Fall-off that was undone: as given, or as fitted, or 0 if none could be fitted.
     """
 
     average: NDArray[np.float32]
     sharpened: NDArray[np.float32]
     symmetrised: NDArray[np.float32]
+    symmetrised_sharpened: NDArray[np.float32]
     b_factor_A2: float
+
+
+def average_map(half_maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average both half-maps.
+
+    Parameters
+    ----------
+    half_maps : ndarray of float32, shape (2, box, box, box)
+        Raw or filtered.
+
+    Returns
+    -------
+    ndarray of float32, shape (box, box, box)
+    """
+    return np.asarray(half_maps.mean(axis=0, dtype=np.float64), np.float32)
 
 
 def final_maps(
     half_maps: NDArray[np.float32],
-    corrected_fsc: NDArray[np.float64],
+    fsc: NDArray[np.float64],
     mask: NDArray[np.float32],
     symmetry: HelicalSymmetry,
     *,
     pixel_size_A: float,
     outer_radius_A: float,
+    b_factor_A2: float | None = None,
 ) -> FinalMaps:
     """Make all final maps from a pair of raw half-maps.
 
@@ -75,8 +118,8 @@ def final_maps(
     ----------
     half_maps : ndarray of float32, shape (2, box, box, box)
         Raw: neither filtered nor masked.
-    corrected_fsc : ndarray of float64, shape (box // 2 + 1,)
-        Their FSC, corrected for the mask.
+    fsc : ndarray of float64, shape (box // 2 + 1,)
+        Their FSC, the one that is reported.
     mask : ndarray of float32, shape (box, box, box)
         Where the B factor is measured; the maps are not masked with it.
     symmetry : HelicalSymmetry
@@ -85,38 +128,67 @@ def final_maps(
         Voxel size.
     outer_radius_A : float
         Radius of the filament.
+    b_factor_A2 : float or None
+        Fall-off to undo; None takes the fitted one.
 
     Returns
     -------
     FinalMaps
     """
-    average = half_maps.mean(axis=0, dtype=np.float64).astype(np.float32)
-    weight = fsc_weight(corrected_fsc)
-    b_factor_A2 = guinier_b_factor(average * mask, weight, pixel_size_A)
-    undo_A2 = 0.0 if np.isnan(b_factor_A2) else b_factor_A2
-    k_per_A = np.arange(len(weight)) / (len(average) * pixel_size_A)
-    sharpened = scale_shells(average, weight * np.exp(undo_A2 * k_per_A**2 / 4))
+    average = average_map(half_maps)
+    if b_factor_A2 is None:
+        b_factor_A2 = guinier(average * mask, fsc, pixel_size_A).b_factor_A2
+    undone_A2 = 0.0 if np.isnan(b_factor_A2) else b_factor_A2
+    factor = sharpening_factor(fsc, undone_A2, len(average) * pixel_size_A)
     grown = symmetrise(
         average, symmetry, pixel_size_A=pixel_size_A, outer_radius_A=outer_radius_A
     )
-    return FinalMaps(average, sharpened, grown, b_factor_A2)
+    return FinalMaps(
+        average,
+        scale_shells(average, factor),
+        grown,
+        scale_shells(grown, factor),
+        undone_A2,
+    )
 
 
-def fsc_weight(corrected_fsc: NDArray[np.float64]) -> NDArray[np.float64]:
+def sharpening_factor(
+    fsc: NDArray[np.float64], b_factor_A2: float, box_A: float
+) -> NDArray[np.float64]:
+    """FSC weight times exp(B k^2 / 4) of each shell.
+
+    Parameters
+    ----------
+    fsc : ndarray of float64, shape (n_shells,)
+        FSC between half-maps.
+    b_factor_A2 : float
+        Fall-off to undo.
+    box_A : float
+        Edge of the map, Angstrom.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_shells,)
+    """
+    k_per_A = np.arange(len(fsc)) / box_A
+    return fsc_weight(fsc) * np.exp(b_factor_A2 * k_per_A**2 / 4)
+
+
+def fsc_weight(fsc: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weight of each shell, 0 from the first crossing with 0.143.
 
     Parameters
     ----------
-    corrected_fsc : ndarray of float64, shape (n_shells,)
+    fsc : ndarray of float64, shape (n_shells,)
         FSC between half-maps.
 
     Returns
     -------
     ndarray of float64, shape (n_shells,)
     """
-    fsc = np.clip(corrected_fsc, 0.0, 1.0)
-    weight = np.sqrt(2 * fsc / (1 + fsc))
-    weight[first_below(corrected_fsc, THRESHOLD) :] = 0.0
+    positive = np.clip(fsc, 0.0, 1.0)
+    weight = np.sqrt(2 * positive / (1 + positive))
+    weight[first_below(fsc, THRESHOLD) :] = 0.0
     return weight
 
 
@@ -143,38 +215,42 @@ def scale_shells(
     return np.asarray(sfft.irfftn(spectrum, volume.shape, workers=-1), dtype=np.float32)
 
 
-def guinier_b_factor(
-    volume: NDArray[np.float32], weight: NDArray[np.float64], pixel_size_A: float
-) -> float:
-    """B factor of the fall-off exp(-B k^2 / 4) from 10 A to the resolution.
+def guinier(
+    volume: NDArray[np.float32], fsc: NDArray[np.float64], pixel_size_A: float
+) -> Guinier:
+    """Guinier plot with the line fitted from 10 A to the resolution.
 
     Parameters
     ----------
     volume : ndarray of float32, shape (box, box, box)
         Masked average.
-    weight : ndarray of float64, shape (box // 2 + 1,)
-        FSC weights; the fit ends where they become 0.
+    fsc : ndarray of float64, shape (box // 2 + 1,)
+        FSC between half-maps; the fit ends where its weight becomes 0.
     pixel_size_A : float
         Voxel size.
 
     Returns
     -------
-    float
-        In square Angstrom, 0 if amplitudes grow; nan if the band has fewer than
-        four shells.
+    Guinier
     """
     box = len(volume)
-    k_per_A = np.arange(len(weight)) / (box * pixel_size_A)
+    k_per_A = np.arange(box // 2 + 1) / (box * pixel_size_A)
+    spectrum = sfft.rfftn(volume, workers=-1)
+    total = shell_sums(spectrum.real**2 + spectrum.imag**2, box)
+    counts = shell_sums(np.ones(spectrum.shape, np.float32), box)
+    ln_amplitude = 0.5 * np.log(np.maximum(total / counts, 1e-300))
+    weight = fsc_weight(fsc)
+    with np.errstate(divide="ignore"):
+        ln_weighted = ln_amplitude + np.log(weight)
+    ln_weighted[weight == 0] = np.nan
     used = (k_per_A >= 1 / GUINIER_START_A) & (weight > 0)
-    if used.sum() < _MIN_FIT_SHELLS:
-        return float("nan")
-    shell = shell_index(box).ravel()
-    power = np.abs(sfft.rfftn(volume, workers=-1)).astype(np.float64).ravel() ** 2
-    counts = np.bincount(shell)[: len(weight)]
-    total = np.bincount(shell, power)[: len(weight)]
-    amplitude = np.sqrt(np.maximum(total / counts, 1e-300)) * weight
-    slope = np.polyfit(k_per_A[used] ** 2, np.log(amplitude[used]), 1)[0]
-    return max(0.0, float(-4 * slope))
+    ln_fit = np.full_like(k_per_A, np.nan)
+    b_factor_A2 = float("nan")
+    if used.sum() >= _MIN_FIT_SHELLS:
+        slope, start = np.polyfit(k_per_A[used] ** 2, ln_weighted[used], 1)
+        ln_fit[used] = start + slope * k_per_A[used] ** 2
+        b_factor_A2 = max(0.0, float(-4 * slope))
+    return Guinier(k_per_A, ln_amplitude, ln_weighted, ln_fit, b_factor_A2)
 
 
 def symmetrise(

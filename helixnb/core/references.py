@@ -13,14 +13,11 @@ import scipy.fft as sfft
 from numpy.typing import NDArray
 
 from helixnb.core.cylinder import CylinderGrid, centre_to_corner, corner_to_centre
-from helixnb.core.masks import soft_step
+from helixnb.core.masks import axial_window, soft_step
 from helixnb.symmetry import HelicalSymmetry
 
 CENTRAL_FRACTION = 0.4
 """Part of the box, at half height, from which the reference is re-grown."""
-
-REFERENCE_FRACTION = 0.9
-"""Part of the box that the finished reference fills."""
 
 _EDGE_FRACTION = 0.1
 
@@ -97,18 +94,17 @@ def _sum_of_phases(x: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     return np.where(small, 2 * reach + 1.0, ratio)
 
 
-def end_window(box_px: int) -> NDArray[np.float32]:
+def end_window(box_px: int, fraction: float) -> NDArray[np.float32]:
     """Soft axial window of finished references, shape (box_px,).
 
     Parameters
     ----------
     box_px : int
         Length of the axis, pixels.
+    fraction : float
+        Part of the box inside, at half height.
     """
-    height = np.abs(np.arange(box_px) - box_px // 2)
-    edge = _EDGE_FRACTION * box_px
-    inner = REFERENCE_FRACTION * box_px / 2 - edge / 2
-    return soft_step(height - inner, edge).astype(np.float32)
+    return axial_window(box_px, fraction, _EDGE_FRACTION * box_px)
 
 
 def reference_harmonics(
@@ -116,7 +112,10 @@ def reference_harmonics(
     grid: CylinderGrid,
     symmetry: HelicalSymmetry,
     pixel_size_A: float,
+    *,
+    z_fraction: float,
     reach: int | None = None,
+    mask: NDArray[np.float32] | None = None,
 ) -> NDArray[np.complex64]:
     """Harmonics of a masked map after re-growing it along the axis.
 
@@ -130,8 +129,12 @@ def reference_harmonics(
         Twist and rise of the copies.
     pixel_size_A : float
         Edge of a voxel, Angstrom.
+    z_fraction : float
+        Part of the box that the reference fills.
     reach : int or None
         As in `regrow`.
+    mask : ndarray of float32, shape (box, box, box), or None
+        Multiplied with the re-grown map; it may clip the box as well.
 
     Returns
     -------
@@ -140,5 +143,9 @@ def reference_harmonics(
     planes = grid.planes_from_volume(volume)
     orders = grid.orders[grid.m_max :]
     planes = regrow(planes, symmetry, orders, pixel_size_A, reach)
-    planes *= end_window(len(volume))[:, None, None]
-    return grid.harmonics_from_planes(planes)
+    window = end_window(len(volume), z_fraction)[:, None, None]
+    if mask is None:
+        return grid.harmonics_from_planes(planes * window)
+    # Re-growing first, or what a mask clips would count as empty density.
+    grown = grid.to_volume(grid.harmonics_from_planes(planes))
+    return grid.from_volume(grown * window * mask)

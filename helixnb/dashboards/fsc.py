@@ -31,9 +31,12 @@ MIN_TICK_GAP = 0.055
 CURVES = {
     "randomised": ("phases randomised", style.RANDOMISED, "dotted", 1.3),
     "unmasked": ("unmasked", style.UNMASKED, "solid", 1.3),
-    "masked": ("masked", style.MASKED, "dashed", 1.5),
+    "cylinder": ("cylinder", style.MASKED, "dashed", 1.5),
+    "loose": ("loose mask", style.LOOSE, "dashed", 1.1),
+    "tight": ("tight mask", style.TIGHT, "dashed", 1.1),
     "corrected": ("corrected", style.CORRECTED, "solid", 2.5),
 }
+"""Those that noise substitution makes are left out without it."""
 
 
 def plot(
@@ -47,11 +50,10 @@ def plot(
     Parameters
     ----------
     fsc : xarray.Dataset
-        Curves ``corrected``, ``masked``, ``unmasked`` and ``randomised`` over
-        ``spatial_frequency`` in 1/A, and the attribute ``split_resolution_A``, beyond
-        which the half-maps are independent.
+        From `helixnb.results.fsc`: curves over ``spatial_frequency`` in 1/A, and the
+        attribute ``split_resolution_A``, beyond which the half-maps are independent.
     earlier : sequence of xarray.DataArray
-        Corrected curves of the iterations before, drawn faint.
+        Reported curves of the iterations before, drawn faint.
     title : str
         Above the plot.
 
@@ -82,7 +84,7 @@ def plot(
             text_baseline="bottom",
             text_color=style.QUIET,
         ),
-        *(_curve(fsc, name) for name in CURVES),
+        *(_curve(fsc, name) for name in CURVES if name in fsc),
     ]
     return hv.Overlay(elements).opts(
         title=title,
@@ -168,7 +170,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     def draw(target: Any) -> hv.Overlay:
         # The session keeps the last few states only, the page all that it has seen.
         for state in target.states:
-            seen[state.iteration] = results.fsc(state)["corrected"]
+            seen[state.iteration] = results.fsc(state)["reported"]
         now = target.state
         earlier = [seen[i] for i in sorted(seen) if 0 < i < now.iteration]
         title = f"FSC of iteration {now.iteration}: {now.resolution_A:.2f} Å"

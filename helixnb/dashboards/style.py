@@ -8,6 +8,8 @@ from __future__ import annotations
 
 CORRECTED = "#0072B2"
 MASKED = "#009E73"
+LOOSE = "#CC79A7"
+TIGHT = "#D55E00"
 UNMASKED = "#56B4E9"
 RANDOMISED = "#E69F00"
 EARLIER = "#9AA5B1"

@@ -156,6 +156,8 @@ def read_sample(
 def model_of(state: State, particles: ParticleSet) -> Model:
     """Harmonics of both references together, as the next alignment would use them.
 
+    A dynamic or static mask is left out: it need not surround what is looked at.
+
     Parameters
     ----------
     state : State
@@ -174,5 +176,12 @@ def model_of(state: State, particles: ParticleSet) -> Model:
     grid = CylinderGrid(box, k_max, m_max, cyclic, oversampling=2)
     reach = None if state.regrown else max(state.symmetry_order // 2, _REACH)
     volume = state.references.mean(0)
-    harmonics = reference_harmonics(volume, grid, state.symmetry, pixel, reach)
+    harmonics = reference_harmonics(
+        volume,
+        grid,
+        state.symmetry,
+        pixel,
+        z_fraction=state.parameters.mask_z_fraction,
+        reach=reach,
+    )
     return Model(harmonics, grid)

@@ -20,6 +20,8 @@ from helixnb.parameters.field import checked
 from helixnb.parameters.filament import FilamentParameters
 from helixnb.parameters.helical import HelicalParameters
 from helixnb.parameters.initial import InitialParameters
+from helixnb.parameters.masks import MaskParameters
+from helixnb.parameters.regularisation import RegularisationParameters
 from helixnb.parameters.resolution import ResolutionParameters
 from helixnb.parameters.search import SearchParameters
 from helixnb.symmetry import HelicalSymmetry
@@ -31,6 +33,8 @@ __all__ = ["Parameters", "check_name", "field_defaults", "field_names"]
 @dataclass(frozen=True, kw_only=True)
 class Parameters(
     ResolutionParameters,
+    RegularisationParameters,
+    MaskParameters,
     AlignmentParameters,
     InitialParameters,
     FilamentParameters,
@@ -67,6 +71,11 @@ class Parameters(
                 "Twist and rise would be searched between diameters of "
                 f"{searched[0]:g} and {searched[1]:g} A: search_inner_diameter_A must "
                 "be smaller than search_outer_diameter_A."
+            )
+        if self.mask_near_A >= self.mask_far_A:
+            raise InputError(
+                f"mask_near_A ({self.mask_near_A:g} A) must be smaller than "
+                f"mask_far_A ({self.mask_far_A:g} A): a soft edge lies between."
             )
 
     @property

@@ -24,15 +24,16 @@ class ResolutionParameters:
         cryosparc="GSFSC split resolution",
         relion="--low_resol_join_halves",
     )
-    mask_z_fraction: float = parameter(
-        0.7,
+    noise_substitution: bool = parameter(
+        True,
         unit="",
-        low=0.1,
-        high=0.95,
         group=GROUP,
-        doc="Central part of the box inside the FSC mask.",
-        when="Less if density fades towards the box ends.",
-        cryosparc="Dynamic mask z-clip fraction",
+        doc="Correct the FSC for its mask by randomising the phases of both half-maps "
+        "at high resolution, once all particles are in; off, the resolution is that "
+        "of the unmasked curve.",
+        when="Off to see the resolution without any mask.",
+        cryosparc="Do high-resolution noise substitution in FSC computation",
+        relion="--solvent_correct_fsc",
     )
     max_iterations: int = parameter(
         40,

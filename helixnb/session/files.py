@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
 
     from helixnb.parameters import Parameters
+    from helixnb.session.static_mask import StaticMask
     from helixnb.session.timeline import Moment
     from helixnb.state import State
 
@@ -51,6 +52,8 @@ class SavedSession:
         History.
     state : State
         Last state.
+    static_mask : StaticMask or None
+        Given by the user.
     """
 
     schema: int
@@ -61,6 +64,7 @@ class SavedSession:
     parameters: Parameters
     rows: list[dict[str, Any]]
     state: State
+    static_mask: StaticMask | None
 
 
 def versions() -> dict[str, str]:
@@ -122,6 +126,7 @@ def save(
         parameters=now.parameters,
         rows=list(now.rows),
         state=now.states[-1],
+        static_mask=now.static_mask,
     )
     write_checkpoint(path, saved)
 

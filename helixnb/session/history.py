@@ -55,7 +55,7 @@ def history_row(
     row: dict[str, Any] = {
         "iteration": state.iteration,
         "resolution_A": state.resolution_A,
-        "resolution_0.5_A": resolution_A(curves.frequency_per_A, curves.corrected, 0.5),
+        "resolution_0.5_A": resolution_A(curves.frequency_per_A, curves.reported, 0.5),
         "align_resolution_A": state.align_resolution_A,
         "next_align_resolution_A": state.next_align_resolution_A,
         "twist_deg": used.twist_deg,

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from helixnb import refinement
+from helixnb.errors import InputError
 from helixnb.session.history import history_row
 
 if TYPE_CHECKING:
@@ -48,7 +49,13 @@ def iterate_once(
         Called after each new state.
     """
     start = time.perf_counter()
-    used, previous = timeline.begin()
+    now = timeline.begin()
+    used, previous, mask = now.parameters, now.state, now.static_mask
+    if used.mask == "static" and mask is None:
+        raise InputError(
+            "mask is 'static', but no mask was given. Give one with "
+            "session.use_mask('mask.mrc'), or choose 'cylinder' or 'dynamic'."
+        )
     # Until an iteration has used it, the initial density follows the parameters.
     stale = previous is not None and previous.iteration == 0
     if previous is None or (stale and previous.parameters != used):
@@ -57,7 +64,14 @@ def iterate_once(
         timeline.publish_initial(previous)
         notify()
     with progress.of(f"iteration {previous.iteration + 1}") as report:
-        state = refinement.step(previous, particles, used, backend, report)
+        state = refinement.step(
+            previous,
+            particles,
+            used,
+            backend,
+            report,
+            mask.volume if mask else None,
+        )
     row = history_row(
         state,
         particles.pixel_size_A,

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from helixnb import results
+from helixnb import densities, results
 from helixnb.errors import InputError
 from helixnb.session.history import history
 from helixnb.session.outputs import write_outputs
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     import pandas as pd
     import xarray as xr
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from helixnb.session.timeline import Timeline
     from helixnb.state import State
 
+_T = TypeVar("_T", "xr.DataArray", "xr.Dataset")
+
 
 class LabelledResults:
     """Results of the current state, labelled and with units.
@@ -32,10 +35,10 @@ class LabelledResults:
     Each raises `InputError` before the first step.
     """
 
-    __slots__ = ("_filtered",)
+    __slots__ = ("_measured",)
 
     _timeline: Timeline
-    _filtered: tuple[State, xr.DataArray]
+    _measured: tuple[State, dict[str, Any]]
 
     @property
     def state(self) -> State | None:
@@ -83,21 +86,58 @@ class LabelledResults:
             )
         return scores
 
+    def _once(self, measure: Callable[[State, float], _T]) -> _T:
+        """Measure on the current state, or find it kept: views ask again and again."""
+        state = self._needed_state()
+        of, kept = getattr(self, "_measured", (state, {}))
+        if of is not state:
+            kept = {}
+        name = measure.__name__
+        if name not in kept:
+            kept = kept | {name: measure(state, self.particles.pixel_size_A)}
+            # Replaced as a whole, since other threads read it.
+            self._measured = state, kept
+        return cast("_T", kept[name].copy(deep=True))
+
     @property
     def map(self) -> xr.DataArray:
-        """Average of the half-maps, FSC-weighted; see `helixnb.results`."""
-        state = self._needed_state()
-        last: tuple[State, xr.DataArray] | None = getattr(self, "_filtered", None)
-        if last is None or last[0] is not state:
-            # Kept, because views ask for it again at every slider.
-            last = state, results.filtered_map(state, self.particles.pixel_size_A)
-            self._filtered = last
-        return last[1].copy()
+        """Average of the half-maps, FSC-weighted; see `helixnb.densities`."""
+        return self._once(densities.filtered_map)
+
+    @property
+    def sharpened_map(self) -> xr.DataArray:
+        """The map with its B factor undone; see `helixnb.densities`."""
+        return self._once(densities.sharpened_map)
+
+    @property
+    def symmetrised_map(self) -> xr.DataArray:
+        """The map grown along the box by the symmetry; see `helixnb.densities`."""
+        return self._once(densities.symmetrised_map)
+
+    @property
+    def local_resolution(self) -> xr.DataArray:
+        """Local resolution; see `helixnb.densities.local_resolution`."""
+        return self._once(densities.local_resolution)
+
+    @property
+    def guinier(self) -> xr.Dataset:
+        """Guinier plot with the fitted line; see `helixnb.densities.guinier`."""
+        return self._once(densities.guinier)
+
+    @property
+    def masks(self) -> xr.Dataset:
+        """Masks of references and of the FSC; see `helixnb.densities.masks`."""
+        mask = self._timeline.now.static_mask
+        return densities.masks(
+            self._needed_state(),
+            self.particles.pixel_size_A,
+            mask.volume if mask else None,
+        )
 
     @property
     def half_maps(self) -> xr.DataArray:
-        """Raw half-maps; see `helixnb.results.half_maps`."""
-        return results.half_maps(self._needed_state(), self.particles.pixel_size_A)
+        """Raw half-maps; see `helixnb.densities.half_maps`."""
+        return densities.half_maps(self._needed_state(), self.particles.pixel_size_A)
 
     @property
     def orientations(self) -> xr.Dataset:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helixnb import refinement
-from helixnb.core.postprocess import FinalMaps, final_maps
+from helixnb import densities
 from helixnb.errors import InputError
 from helixnb.io import output
 from helixnb.io.cs_export import RefinedPoses
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from helixnb.core.postprocess import FinalMaps
     from helixnb.particles import ParticleSet
     from helixnb.session.session import Session
     from helixnb.state import State
@@ -53,25 +53,21 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
         raise InputError("No poses yet: call session.step() first.")
     output.claim_folder(out_dir, overwrite=overwrite, protected=[particles.source])
     pixel_size_A = particles.pixel_size_A
-    fsc_mask = refinement.fsc_mask(state, pixel_size_A)
-    maps = final_maps(
-        state.half_maps,
-        state.fsc.corrected,
-        fsc_mask,
-        state.symmetry,
-        pixel_size_A=pixel_size_A,
-        outer_radius_A=state.survey.outer_radius_A,
-    )
+    masks = {name: mask.to_numpy() for name, mask in session.masks.items()}
+    maps = densities.final_maps(state, masks["fsc"], pixel_size_A)
     output.write_maps(
         out_dir,
         {
             "map.mrc": maps.average,
             "map_sharpened.mrc": maps.sharpened,
             "map_symmetrized.mrc": maps.symmetrised,
+            "map_symmetrized_sharpened.mrc": maps.symmetrised_sharpened,
             "half_map_A.mrc": state.half_maps[0],
             "half_map_B.mrc": state.half_maps[1],
-            "mask_refinement.mrc": refinement.refinement_mask(state, pixel_size_A),
-            "mask_fsc.mrc": fsc_mask,
+            "local_resolution.mrc": session.local_resolution.to_numpy(),
+            "mask_refinement.mrc": masks["refinement"],
+            "mask_fsc.mrc": masks["fsc"],
+            "mask_fsc_tight.mrc": masks["tight"],
         },
         pixel_size_A,
         f"helixnb {version('helixnb')} iteration {state.iteration}: {state.symmetry}",
@@ -80,6 +76,7 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
     if particles.native is not None:
         _write_cs(out_dir / output.CRYOSPARC_FILE, state, particles)
     output.write_csv(out_dir / "fsc.csv", _fsc_table(session))
+    output.write_csv(out_dir / "guinier.csv", _guinier_table(session))
     output.write_csv(out_dir / "history.csv", session.history)
     session.report(out_dir / "report.html")
     # Last, because its presence says that the others are complete.
@@ -93,6 +90,12 @@ def _fsc_table(session: Session) -> Any:
     with np.errstate(divide="ignore"):
         table.insert(1, "resolution_A", 1 / table["spatial_frequency"].to_numpy())
     return table.rename(columns={"spatial_frequency": "spatial_frequency_per_A"})
+
+
+def _guinier_table(session: Session) -> Any:
+    """Guinier plot, its abscissa with a unit."""
+    table = session.guinier.to_dataframe().reset_index()
+    return table.rename(columns={"inverse_square": "inverse_square_per_A2"})
 
 
 def write_poses(path: Path, state: State, particles: ParticleSet) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from helixnb.session.session import Session
+    from helixnb.session.static_mask import StaticMask
 
 _FOUND = {"twist_deg": "next_twist_deg", "rise_A": "next_rise_A"}
 
@@ -48,9 +49,21 @@ def reproducing_script(session: Session) -> str:
         f"    seed={session.seed!r},",
         ")",
         f"assert len(session.particles) == {len(particles)}",
+        *_mask(now.static_mask, first["mask"]),
         *_steps(now.rows, used),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _mask(mask: StaticMask | None, first: str) -> Iterator[str]:
+    """Give the static mask, and undo its use where the run began without it."""
+    if mask is None:
+        return
+    if not mask.source:
+        yield "# The static mask was an array; put it here in place of its file."
+    yield f"session.use_mask({mask.source or 'mask.mrc'!r})"
+    if first != "static":
+        yield f"session.parameters.mask = {first!r}"
 
 
 def _parameters(row: Mapping[str, Any]) -> dict[str, Any]:

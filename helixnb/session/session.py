@@ -28,6 +28,7 @@ from helixnb.session.parameters import EditableParameters
 from helixnb.session.progress import ProgressReport
 from helixnb.session.script import reproducing_script
 from helixnb.session.starting import starting_point
+from helixnb.session.static_mask import static_mask
 from helixnb.session.timeline import Moment, Timeline
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
+    from numpy.typing import ArrayLike
 
     from helixnb.state import State
 
@@ -228,6 +230,33 @@ class Session(Computing, Inspecting):
             self._timeline.edit(changed, values)
         self._listeners()
 
+    def use_mask(self, mask: str | os.PathLike[str] | ArrayLike) -> Session:
+        """Mask references with a map of your own from the next iteration on.
+
+        Sets ``parameters.mask`` to "static"; setting that to something else later
+        turns the mask off, and to "static" again back on.
+
+        Parameters
+        ----------
+        mask : path or array, shape (box, box, box)
+            From 0 to 1 with soft edges, in the box and with the voxels of the
+            particles. It is used as it is, inside the filament's cylinder.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        InputError
+            A mask that cannot be used with these particles.
+        """
+        checked = static_mask(mask, self._particles)
+        with self._timeline.lock:
+            self._timeline.use_mask(checked)
+            self._edit({"mask": "static"})
+        return self
+
     def on_change(self, callback: Callable[[Session], object]) -> Callable[[], None]:
         """Be called after every change: state, parameter, error, running, progress.
 
@@ -287,7 +316,12 @@ class Session(Computing, Inspecting):
             keep_states=keep_states,
             checkpoint=checkpoint,
         )
-        moment = Moment(saved.parameters, (saved.state,), tuple(saved.rows))
+        moment = Moment(
+            saved.parameters,
+            (saved.state,),
+            tuple(saved.rows),
+            static_mask=saved.static_mask,
+        )
         session._timeline = Timeline(moment, keep_states)
         return session
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from helixnb.parameters import Parameters
+    from helixnb.session.static_mask import StaticMask
     from helixnb.state import State
 
 _SYMMETRY_FIELDS = {"twist_deg", "rise_A"}
@@ -35,12 +36,15 @@ class Moment:
         History, one row for each iteration, also of states no longer kept.
     edited : frozenset of str
         Parameters that were set since the running iteration read them.
+    static_mask : StaticMask or None
+        Given by the user; in use while ``parameters.mask`` is "static".
     """
 
     parameters: Parameters
     states: tuple[State, ...] = ()
     rows: tuple[dict[str, Any], ...] = ()
     edited: frozenset[str] = frozenset()
+    static_mask: StaticMask | None = None
 
     @property
     def state(self) -> State | None:
@@ -89,17 +93,22 @@ class Timeline:
         self.keep_states = int(keep_states)
         self.now = replace(now, states=now.states[-self.keep_states :])
 
-    def begin(self) -> tuple[Parameters, State | None]:
-        """Read once what the next iteration starts from.
-
-        Returns
-        -------
-        parameters : Parameters
-        state : State or None
-        """
+    def begin(self) -> Moment:
+        """Read once what the next iteration starts from."""
         with self.lock:
             self.now = replace(self.now, edited=frozenset())
-            return self.now.parameters, self.now.state
+            return self.now
+
+    def use_mask(self, mask: StaticMask) -> None:
+        """Replace the static mask.
+
+        Parameters
+        ----------
+        mask : StaticMask
+            For the next iteration.
+        """
+        with self.lock:
+            self.now = replace(self.now, static_mask=mask)
 
     def edit(self, parameters: Parameters, names: Collection[str]) -> None:
         """Replace the parameters of the next iteration.
@@ -172,9 +181,10 @@ class Timeline:
                 )
             kept = now.states[: -int(k)]
             last = kept[-1].iteration
-            before = Moment(
-                parameters=now.parameters,
+            before = replace(
+                now,
                 states=kept,
                 rows=tuple(row for row in now.rows if row["iteration"] <= last),
+                edited=frozenset(),
             )
             self.now = replace(before, parameters=before.expected)

@@ -1,0 +1,203 @@
+"""The masks of a refinement: for references, and for the FSC.
+
+References are masked by a cylinder with the filament's diameters, by a dynamic mask
+drawn after the current density, or by a static one that the user gave. Dynamic and
+static masks act on top of the cylinder, which also bounds the maps for transforms, and
+after a reference was re-grown along the box. The FSC to report is always taken in a
+cylinder; its loose and tight companions follow the density.
+
+Density is followed on a smooth copy that is grown by the symmetry from the central part
+of the box: a threshold would otherwise cut the box ends, where symmetry in the
+reconstruction lets density fade.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.core.cylinder import CylinderGrid
+from helixnb.core.density_mask import density_distance, soft_mask
+from helixnb.core.fsc import FSCMasks
+from helixnb.core.masks import axial_window, cylinder
+from helixnb.core.references import end_window, regrow
+from helixnb.core.search import harmonic_limit
+from helixnb.parameters import Parameters
+from helixnb.state import Survey
+
+MASK_EDGE_A = 8.0
+"""Width of the soft edge of cylinders across the axis."""
+
+AXIAL_EDGE = 0.1
+"""Width of soft ends along the axis, over the box."""
+
+FSC_THRESHOLD = 0.5
+"""Density that the loose and tight masks surround, over the bright density."""
+
+LOOSE_A = (25.0, 40.0)
+TIGHT_A = (6.0, 12.0)
+"""Distances to which these masks are 1, and beyond which they are 0: CryoSPARC's."""
+
+
+def filament_mask(
+    box_px: int,
+    pixel_size_A: float,
+    parameters: Parameters,
+    survey: Survey,
+    axial_fraction: float,
+) -> NDArray[np.float32]:
+    """Soft cylinder with the filament's diameters.
+
+    Parameters
+    ----------
+    box_px : int
+        Edge of the map, pixels.
+    pixel_size_A : float
+        Pixel size.
+    parameters : Parameters
+        Gives the inner diameter.
+    survey : Survey
+        Gives the outer radius.
+    axial_fraction : float
+        Central part of the axis kept; 1 keeps all.
+
+    Returns
+    -------
+    ndarray of float32, shape (box, box, box)
+    """
+    return cylinder(
+        box_px,
+        outer_radius_px=survey.outer_radius_A / pixel_size_A,
+        inner_radius_px=parameters.inner_diameter_A / 2 / pixel_size_A,
+        axial_fraction=axial_fraction,
+        edge_px=MASK_EDGE_A / pixel_size_A,
+        axial_edge_px=AXIAL_EDGE * box_px,
+    )
+
+
+def fsc_masks(
+    half_maps: NDArray[np.float32],
+    pixel_size_A: float,
+    parameters: Parameters,
+    survey: Survey,
+) -> FSCMasks:
+    """Masks of the FSC curves, over the central part of the axis.
+
+    Parameters
+    ----------
+    half_maps : ndarray of float32, shape (2, box, box, box)
+        Raw half-maps.
+    pixel_size_A : float
+        Pixel size.
+    parameters : Parameters
+        Give the symmetry and the part of the axis.
+    survey : Survey
+        Gives the outer radius.
+
+    Returns
+    -------
+    FSCMasks
+    """
+    box = half_maps.shape[-1]
+    fraction = parameters.fsc_z_fraction
+    window = axial_window(box, fraction, AXIAL_EDGE * box)[:, None, None]
+    distance = _distance_A(half_maps, pixel_size_A, parameters, survey, FSC_THRESHOLD)
+    return FSCMasks(
+        filament_mask(box, pixel_size_A, parameters, survey, fraction),
+        soft_mask(distance, *LOOSE_A) * window,
+        soft_mask(distance, *TIGHT_A) * window,
+    )
+
+
+def density_mask(
+    half_maps: NDArray[np.float32],
+    resolution_A: float,
+    pixel_size_A: float,
+    parameters: Parameters,
+    survey: Survey,
+    static_mask: NDArray[np.float32] | None,
+) -> NDArray[np.float32] | None:
+    """Mask of references beyond the cylinder, if there is one.
+
+    Parameters
+    ----------
+    half_maps : ndarray of float32, shape (2, box, box, box)
+        Raw half-maps that a dynamic mask follows.
+    resolution_A : float
+        Their resolution: a dynamic mask begins at ``mask_start_A``.
+    pixel_size_A : float
+        Pixel size.
+    parameters : Parameters
+        Choose the mask.
+    survey : Survey
+        Gives the outer radius.
+    static_mask : ndarray of float32, shape (box, box, box), or None
+        What the user gave; used as it is.
+
+    Returns
+    -------
+    ndarray of float32, shape (box, box, box), or None
+        None where the cylinder is all.
+    """
+    if parameters.mask == "static":
+        return static_mask
+    if parameters.mask == "cylinder" or resolution_A > parameters.mask_start_A:
+        return None
+    distance = _distance_A(
+        half_maps, pixel_size_A, parameters, survey, parameters.mask_threshold
+    )
+    return soft_mask(distance, parameters.mask_near_A, parameters.mask_far_A)
+
+
+def refinement_mask(
+    half_maps: NDArray[np.float32],
+    resolution_A: float,
+    pixel_size_A: float,
+    parameters: Parameters,
+    survey: Survey,
+    static_mask: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """Everything that a reference is masked with, as one mask.
+
+    Parameters
+    ----------
+    half_maps, resolution_A, pixel_size_A, parameters, survey, static_mask
+        As for `density_mask`.
+
+    Returns
+    -------
+    ndarray of float32, shape (box, box, box)
+    """
+    box = half_maps.shape[-1]
+    across = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
+    mask = across * end_window(box, parameters.mask_z_fraction)[:, None, None]
+    inner = density_mask(
+        half_maps, resolution_A, pixel_size_A, parameters, survey, static_mask
+    )
+    return mask if inner is None else mask * inner
+
+
+def _distance_A(
+    half_maps: NDArray[np.float32],
+    pixel_size_A: float,
+    parameters: Parameters,
+    survey: Survey,
+    threshold: float,
+) -> NDArray[np.float32]:
+    """Distance of every voxel to the smooth, symmetric density."""
+    box = half_maps.shape[-1]
+    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
+    k_max = min(int(box * pixel_size_A / parameters.mask_start_A), box // 2 - 2)
+    cyclic = parameters.symmetry.cyclic
+    radius_px = survey.outer_radius_A / pixel_size_A
+    m_max = harmonic_limit(k_max, box, radius_px, cyclic)
+    grid = CylinderGrid(box, k_max, m_max, cyclic, 2)
+    planes = grid.planes_from_volume(half_maps.mean(0) * section)
+    # As many mates as it takes to fill the box from the part where the FSC is taken.
+    missing_A = (1 - parameters.fsc_z_fraction) / 2 * box * pixel_size_A
+    reach = int(np.ceil(missing_A / parameters.rise_A))
+    planes = regrow(
+        planes, parameters.symmetry, grid.orders[m_max:], pixel_size_A, reach
+    )
+    density = grid.to_volume(grid.harmonics_from_planes(planes))
+    return density_distance(density, section > 0.5, threshold, pixel_size_A)
