@@ -103,6 +103,17 @@ def _add_refine(commands: Any) -> None:
     _add_output(refine, default=None)
     _add_run_options(refine)
     refine.add_argument(
+        "--initial-map",
+        type=Path,
+        metavar="MAP.mrc",
+        help="density to start from, filament along z, of any box and pixel size",
+    )
+    refine.add_argument(
+        "--align-initial-map",
+        action="store_true",
+        help="turn the long axis of that density to z",
+    )
+    refine.add_argument(
         "--checkpoint",
         action="store_true",
         help=f"write OUT/{CHECKPOINT_FILE} after each iteration, from which "
@@ -258,6 +269,8 @@ def _refine(args: argparse.Namespace) -> None:
         device=args.device,
         seed=args.seed,
         checkpoint=args.output / CHECKPOINT_FILE if args.checkpoint else None,
+        initial_map=args.initial_map,
+        align_initial_map=args.align_initial_map,
         # Only what was given, or defaults would replace what a RELION run tells.
         **{name: value for name, value in vars(args).items() if name in names},
     )
@@ -305,8 +318,7 @@ def _summary_text(session: Session, out_dir: Path) -> str:
     assert state is not None
     ended = "converged" if state.converged else "not converged"
     lines = [
-        f"twist       {state.symmetry.twist_deg:.3f} deg",
-        f"rise        {state.symmetry.rise_A:.3f} A",
+        f"symmetry    {state.symmetry_text}",
         f"resolution  {state.resolution_A:.2f} A (FSC 0.143)",
         f"iterations  {state.iteration}, {ended}",
         *(f"flag        {flag}" for flag in state.flags),

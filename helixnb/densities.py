@@ -14,6 +14,7 @@ import xarray as xr
 
 from helixnb.core import postprocess
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
+from helixnb.errors import InputError
 from helixnb.masking import filament_mask, fsc_masks, refinement_mask
 from helixnb.results import HALVES, variable
 
@@ -129,7 +130,17 @@ def symmetrised_map(state: State, pixel_size_A: float) -> xr.DataArray:
     -------
     xarray.DataArray
         float32 over ``z``, ``y``, ``x``.
+
+    Raises
+    ------
+    InputError
+        In an asymmetric refinement.
     """
+    if state.symmetry is None:
+        raise InputError(
+            "No helical symmetry is imposed, so there is no symmetrised map. Search "
+            "the symmetry of the map first (helixnb.search_symmetry)."
+        )
     volume = postprocess.symmetrise(
         filtered_map(state, pixel_size_A).to_numpy(),
         state.symmetry,

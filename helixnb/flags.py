@@ -20,6 +20,8 @@ _ALIKE_FSC = 0.3
 _UNDECIDED = 0.95
 _MIN_BOX_DIAMETERS = 1.5
 _MIN_RISES = 5.0
+_EARLY_SEARCH_A = 10.0
+_WIDE_SEARCH_DEG = 3.0
 
 
 def data_flags(
@@ -48,7 +50,22 @@ def data_flags(
             f"The box is only {diameters:.1f} filament diameters wide; use at least "
             f"{_MIN_BOX_DIAMETERS:g}, better 2 to 4."
         )
-    rises = box_A / parameters.rise_A
+    return flags + _symmetry_estimate_flags(particles, parameters, box_A)
+
+
+def _symmetry_estimate_flags(
+    particles: ParticleSet, parameters: Parameters, box_A: float
+) -> list[str]:
+    """Risks in the twist and rise that the user gave, or did not give."""
+    symmetry = parameters.symmetry
+    if symmetry is None:
+        return [
+            "No helical symmetry is imposed: the map may settle on one of several "
+            "symmetries that look alike at low resolution. Keep a box of at least 3 "
+            "rises, search the symmetry of the map, and refine with each candidate."
+        ]
+    flags = []
+    rises = box_A / symmetry.rise_A
     if rises < _MIN_RISES:
         flags.append(
             f"The box holds only {rises:.1f} subunits along the axis; use a box of at "
@@ -59,7 +76,14 @@ def data_flags(
             "The file does not tell the distance between boxes, so the reconstruction "
             "uses symmetry order 1; set symmetry_order to floor(distance / rise)."
         )
-    if 4.5 < parameters.rise_A < 5.0 and abs(parameters.twist_deg) < 10:
+    early = parameters.search_symmetry and parameters.search_start_A > _EARLY_SEARCH_A
+    if early and parameters.twist_extent_deg >= _WIDE_SEARCH_DEG:
+        flags.append(
+            f"Twist and rise are searched from {parameters.search_start_A:g} A on, "
+            f"where maps have few features, over +-{parameters.twist_extent_deg:g} "
+            "deg: narrow twist_extent_deg and rise_extent_percent, or start later."
+        )
+    if 4.5 < symmetry.rise_A < 5.0 and abs(symmetry.twist_deg) < 10:
         flags.append(
             "The rise is that of an amyloid: check for a 2_1 screw (twist near 180, "
             "half the rise) and do not trust the symmetry before strands separate."

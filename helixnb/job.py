@@ -17,6 +17,9 @@ from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
 from helixnb.state import State, Survey
 
+_RANGE_FRACTION = 0.1
+"""Largest axial shift over the box where nothing tells the distance of boxes."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -51,6 +54,11 @@ class Job:
         return self.particles.box_px
 
     @property
+    def box_A(self) -> float:
+        """Edge of the images, Angstrom."""
+        return self.box * self.pixel
+
+    @property
     def pixel(self) -> float:
         """Pixel size, Angstrom."""
         return self.particles.pixel_size_A
@@ -79,7 +87,7 @@ class Job:
         oversampling : int
             1 for sums, 2 for references.
         """
-        cyclic = self.parameters.symmetry.cyclic
+        cyclic = self.parameters.cyclic
         m_max = harmonic_limit(k_max, self.box, radius_A / self.pixel, cyclic)
         return CylinderGrid(self.box, k_max, m_max, cyclic, oversampling)
 
@@ -149,10 +157,36 @@ class Job:
 
     def order(self) -> int:
         """Symmetry copies in the reconstruction: as given, or from the spacing."""
+        symmetry = self.parameters.symmetry
+        if symmetry is None:
+            return 1
         given = self.parameters.symmetry_order
         if given is not None:
             return given
         spacing = self.particles.inter_box_A
-        if not np.isfinite(spacing):
-            return 1
-        return self.parameters.symmetry.order_from_spacing(spacing)
+        return symmetry.order_from_spacing(spacing) if np.isfinite(spacing) else 1
+
+    def axial_range_A(self, limited: bool) -> float:
+        """Length of the range of axial shifts, centred on zero.
+
+        Parameters
+        ----------
+        limited : bool
+            Whether shifts are limited to half a rise.
+
+        Returns
+        -------
+        float
+            Angstrom; with helical symmetry a whole number of rises.
+        """
+        symmetry = self.parameters.symmetry
+        if symmetry is not None and limited:
+            return symmetry.rise_A
+        half_range = self.parameters.axial_range_A
+        if half_range is None:
+            spacing = self.particles.inter_box_A
+            known = np.isfinite(spacing)
+            half_range = spacing / 2 if known else _RANGE_FRACTION * self.box_A
+        if symmetry is None:
+            return 2 * half_range
+        return symmetry.rise_A * max(1, round(2 * half_range / symmetry.rise_A))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.core.fsc import HalfMapFSC
-from helixnb.core.maximization import Accumulator, joined, symmetrised
+from helixnb.core.maximization import Accumulator, dyad_averaged, joined, symmetrised
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.core.reconstruction import shell_noise, solve
 from helixnb.job import Job
@@ -14,7 +14,11 @@ from helixnb.state import Survey
 
 
 def _symmetric(job: Job, sums: Accumulator) -> Accumulator:
-    return symmetrised(sums, job.parameters.symmetry, job.order(), job.pixel)
+    """Apply what symmetry there is; without twist and rise only the point group."""
+    symmetry = job.parameters.symmetry
+    if symmetry is not None:
+        return symmetrised(sums, symmetry, job.order(), job.pixel)
+    return dyad_averaged(sums) if job.parameters.dihedral else sums
 
 
 def raw_half_maps(

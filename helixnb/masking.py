@@ -188,16 +188,15 @@ def _distance_A(
     box = half_maps.shape[-1]
     section = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
     k_max = min(int(box * pixel_size_A / parameters.mask_start_A), box // 2 - 2)
-    cyclic = parameters.symmetry.cyclic
+    cyclic, symmetry = parameters.cyclic, parameters.symmetry
     radius_px = survey.outer_radius_A / pixel_size_A
     m_max = harmonic_limit(k_max, box, radius_px, cyclic)
     grid = CylinderGrid(box, k_max, m_max, cyclic, 2)
     planes = grid.planes_from_volume(half_maps.mean(0) * section)
-    # As many mates as it takes to fill the box from the part where the FSC is taken.
-    missing_A = (1 - parameters.fsc_z_fraction) / 2 * box * pixel_size_A
-    reach = int(np.ceil(missing_A / parameters.rise_A))
-    planes = regrow(
-        planes, parameters.symmetry, grid.orders[m_max:], pixel_size_A, reach
-    )
+    if symmetry is not None:
+        # As many mates as fill the box from the part where the FSC is taken.
+        missing_A = (1 - parameters.fsc_z_fraction) / 2 * box * pixel_size_A
+        reach = int(np.ceil(missing_A / symmetry.rise_A))
+        planes = regrow(planes, symmetry, grid.orders[m_max:], pixel_size_A, reach)
     density = grid.to_volume(grid.harmonics_from_planes(planes))
     return density_distance(density, section > 0.5, threshold, pixel_size_A)

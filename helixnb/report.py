@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from helixnb.session import Session
     from helixnb.state import State
+    from helixnb.symmetry import HelicalSymmetry
 
 _SCRIPTS: list[Any] = [
     "bokeh"
@@ -177,16 +178,24 @@ def _projection(volume: xr.DataArray) -> hv.Image:
     return image.opts(title="sum along x", clim=limits)
 
 
-def _facts(session: Session, state: State) -> str:
-    """Headline numbers as tiles."""
-    symmetry = state.symmetry
-    seconds = float(session.history["seconds"].sum()) if session.iteration else 0.0
-    tiles = [
+def _symmetry_tiles(symmetry: HelicalSymmetry | None) -> list[tuple[str, str]]:
+    if symmetry is None:
+        return [("none", "helical symmetry imposed")]
+    return [
         (f"{symmetry.twist_deg:.3f}°", f"twist per subunit, {symmetry.handedness}"),
         (f"{symmetry.rise_A:.3f} Å", "rise per subunit"),
+    ]
+
+
+def _facts(session: Session, state: State) -> str:
+    """Headline numbers as tiles."""
+    seconds = float(session.history["seconds"].sum()) if session.iteration else 0.0
+    point_group = state.parameters.point_group
+    tiles = [
+        *_symmetry_tiles(state.symmetry),
         (f"{state.resolution_A:.2f} Å", "resolution, FSC 0.143"),
         (f"{session.fsc.attrs['resolution_0.5']:.2f} Å", "resolution, FSC 0.5"),
-        (symmetry.point_group, f"point group, symmetry order {state.symmetry_order}"),
+        (point_group, f"point group, symmetry order {state.symmetry_order}"),
         (
             f"{len(session.particles):,}",
             f"segments of {session.particles.n_filaments:,} filaments",

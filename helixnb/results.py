@@ -152,8 +152,8 @@ def score_map(state: State) -> xr.Dataset | None:
         {
             "used_twist_deg": state.parameters.twist_deg,
             "used_rise_A": state.parameters.rise_A,
-            "next_twist_deg": state.symmetry.twist_deg,
-            "next_rise_A": state.symmetry.rise_A,
+            "next_twist_deg": state.twist_deg,
+            "next_rise_A": state.rise_A,
             "iteration": state.iteration,
         },
     )

@@ -81,9 +81,10 @@ class State:
         From which all random numbers follow.
     parameters : Parameters
         As used in this iteration.
-    estimate : HelicalSymmetry
-        The user's estimate, about which twist and rise are searched.
-    symmetry : HelicalSymmetry
+    estimate : HelicalSymmetry or None
+        The user's estimate, about which twist and rise are searched; None in an
+        asymmetric refinement.
+    symmetry : HelicalSymmetry or None
         To use next: as given, or as found by the search.
     symmetry_order : int
         Copies used in the reconstruction.
@@ -91,6 +92,10 @@ class State:
         Whether this iteration still grew structure from a shared reference.
     regrown : bool
         Whether its references were re-grown over the box by the symmetry.
+    structured_start : bool
+        Whether the refinement began with a given map, and so needs no bootstrap.
+    used : ndarray of bool, shape (n,)
+        Images of this iteration; the others keep their earlier poses.
     survey : Survey
     half_maps : ndarray of float32, shape (2, box, box, box)
         Raw half-maps: symmetrised in the reconstruction, unfiltered, unmasked.
@@ -115,7 +120,8 @@ class State:
         filament; what the scores were made from. None while it is not searched.
     stalled : int
         Iterations since the resolution last improved.
-    converged : bool
+    passes_left : int or None
+        Final passes still to make, 0 at the end; None while it improves.
     flags : tuple of str
         What a user should look at.
     seconds : dict of str to float
@@ -127,11 +133,13 @@ class State:
     iteration: int
     seed: int
     parameters: Parameters
-    estimate: HelicalSymmetry
-    symmetry: HelicalSymmetry
+    estimate: HelicalSymmetry | None
+    symmetry: HelicalSymmetry | None
     symmetry_order: int
     bootstrapping: bool
     regrown: bool
+    structured_start: bool
+    used: NDArray[np.bool_]
     survey: Survey
     half_maps: NDArray[np.float32]
     references: NDArray[np.float32]
@@ -145,7 +153,32 @@ class State:
     scores: SymmetryScores | None = None
     blind_maps: NDArray[np.float32] | None = None
     stalled: int = 0
-    converged: bool = False
+    passes_left: int | None = None
     flags: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     cells_per_image: float = 0.0
+
+    @property
+    def converged(self) -> bool:
+        """Whether this iteration ended the refinement."""
+        return self.passes_left == 0
+
+    @property
+    def twist_deg(self) -> float:
+        """Twist to use next; nan in an asymmetric refinement."""
+        return self.symmetry.twist_deg if self.symmetry else float("nan")
+
+    @property
+    def rise_A(self) -> float:
+        """Rise to use next; nan in an asymmetric refinement."""
+        return self.symmetry.rise_A if self.symmetry else float("nan")
+
+    @property
+    def symmetry_text(self) -> str:
+        """Twist, rise and point group in words."""
+        point_group = self.parameters.point_group
+        if self.symmetry is None:
+            return f"no helical symmetry, {point_group}"
+        return (
+            f"twist {self.twist_deg:.3f} deg, rise {self.rise_A:.3f} A, {point_group}"
+        )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.fft as sfft
 from numpy.typing import NDArray
 
 from helixnb.core import ctf, images
-from helixnb.core.noise import ring_power
+from helixnb.core.noise import ring_means, ring_power
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress
 
@@ -69,6 +70,41 @@ def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
         [(ctf.evaluate(c, kx, ky) ** 2).mean(1) for c in some], axis=0
     )
     return power
+
+
+def mean_filtered_image(
+    particles: ParticleSet, rng: np.random.Generator, progress: Progress
+) -> NDArray[np.float64]:
+    """Mean over images and rings of CTF times transform, up to 1,000 images.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+        The images.
+    rng : numpy.random.Generator
+        Chooses the images.
+    progress : callable
+        Told how many images are measured.
+
+    Returns
+    -------
+    ndarray of float64, shape (box // 2 + 1,)
+        Real part, about the image centre.
+    """
+    box, n = particles.box_px, min(len(particles), _POWER_IMAGES)
+    chosen = np.sort(rng.choice(len(particles), n, replace=False))
+    contrast = ctf.coefficients(particles)[chosen]
+    kx = sfft.rfftfreq(box, particles.pixel_size_A)[None, :]
+    ky = sfft.fftfreq(box, particles.pixel_size_A)[:, None]
+    total = np.zeros((box, box // 2 + 1))
+    for first in range(0, n, _BATCH):
+        progress("contrast", first, n)
+        batch = slice(first, first + _BATCH)
+        normalised = images.normalise(particles.read(chosen[batch]))
+        spectra = sfft.rfft2(sfft.ifftshift(normalised, axes=(1, 2)), workers=-1)
+        for spectrum, coefficient in zip(spectra, contrast[batch], strict=True):
+            total += spectrum.real * ctf.evaluate(coefficient, kx, ky)
+    return ring_means(total / n, box)
 
 
 def filament_radius_px(density: NDArray[np.float32]) -> float:

@@ -69,7 +69,7 @@ class HelicalSymmetry:
             )
         object.__setattr__(self, "twist_deg", wrap_twist_deg(twist_deg))
         object.__setattr__(self, "rise_A", rise_A)
-        object.__setattr__(self, "point_group", _parse_point_group(self.point_group))
+        object.__setattr__(self, "point_group", parse_point_group(self.point_group))
 
     def __str__(self) -> str:
         return f"{self.twist_deg:g} deg, {self.rise_A:g} A, {self.point_group}"
@@ -188,8 +188,24 @@ def _finite(value: float, name: str, unit: str) -> float:
     return number
 
 
-def _parse_point_group(name: str) -> str:
-    """Return the point group in upper case, or say which ones a helix can have."""
+def parse_point_group(name: str) -> str:
+    """Check the name of a point group.
+
+    Parameters
+    ----------
+    name : str
+        Cn or Dn, in either case.
+
+    Returns
+    -------
+    str
+        In upper case.
+
+    Raises
+    ------
+    InputError
+        If a helix cannot have it.
+    """
     text = str(name).strip().upper()
     if not _POINT_GROUP.fullmatch(text):
         raise InputError(

@@ -74,7 +74,8 @@ def search_range(parameters: Parameters, estimate: HelicalSymmetry) -> SearchRan
     -------
     SearchRange
     """
-    centre = parameters.symmetry if parameters.recentre_search else estimate
+    current = parameters.symmetry
+    centre = current if current and parameters.recentre_search else estimate
     margin = centre.rise_A * parameters.rise_extent_percent / 100
     return SearchRange(
         (centre.twist_deg, parameters.twist_extent_deg),
@@ -112,7 +113,6 @@ def prepare(
     """
     resolution_A = max(reached_A, parameters.search_resolution_A or 0.0)
     inner, outer = parameters.search_diameters_A(2 * outer_radius_A)
-    symmetry = parameters.symmetry
     box = blind_maps.shape[1]
     window = axial_window(box, AXIAL_FRACTION, AXIAL_EDGE * box)
     half_A, half_B = (
@@ -123,13 +123,13 @@ def prepare(
             resolution_A=resolution_A,
             outer_radius_A=outer / 2,
             inner_radius_A=inner / 2,
-            cyclic=symmetry.cyclic,
+            cyclic=parameters.cyclic,
         )
         for volume in blind_maps
     )
 
     def correlation(harmonics: MapHarmonics) -> SelfCorrelation:
-        return self_correlation(layer_power(harmonics, dihedral=symmetry.dihedral))
+        return self_correlation(layer_power(harmonics, dihedral=parameters.dihedral))
 
     return PreparedHalves(
         correlation(half_A),
@@ -197,9 +197,9 @@ def search_symmetry(
     job: Job,
     survey: Survey,
     sums: tuple[Accumulator, Accumulator],
-    estimate: HelicalSymmetry,
+    estimate: HelicalSymmetry | None,
     reached_A: float,
-) -> tuple[SymmetryScores | None, NDArray[np.float32] | None, HelicalSymmetry]:
+) -> tuple[SymmetryScores | None, NDArray[np.float32] | None, HelicalSymmetry | None]:
     """Score twist and rise on maps that the symmetry was not imposed on.
 
     Parameters
@@ -210,8 +210,8 @@ def search_symmetry(
         Tells the filament's radius.
     sums : tuple of Accumulator
         Of both halves, before symmetrisation.
-    estimate : HelicalSymmetry
-        The user's estimate.
+    estimate : HelicalSymmetry or None
+        The user's estimate; None in an asymmetric refinement, which searches none.
     reached_A : float
         Resolution of the maps.
 
@@ -221,12 +221,14 @@ def search_symmetry(
         None while the symmetry is not searched.
     blind_maps : ndarray of float32, shape (2, box, width, width), or None
         The maps, cut to the filament.
-    symmetry : HelicalSymmetry
+    symmetry : HelicalSymmetry or None
         The joint optimum; the current symmetry where that cannot be used.
     """
-    parameters = job.parameters
-    if not parameters.search_symmetry or reached_A > parameters.search_start_A:
-        return None, None, parameters.symmetry
+    parameters, current = job.parameters, job.parameters.symmetry
+    if estimate is None or current is None or not parameters.search_symmetry:
+        return None, None, current
+    if reached_A > parameters.search_start_A:
+        return None, None, current
     with job.clock("symmetry search"):
         _, outer_A = parameters.search_diameters_A(2 * survey.outer_radius_A)
         reach_A = max(outer_A / 2, survey.outer_radius_A)
@@ -245,9 +247,9 @@ def search_symmetry(
         )
         scores = score(prepared, search_range(parameters, estimate))
     if not scores.used:
-        return scores, blind, parameters.symmetry
+        return scores, blind, current
     found = replace(
-        parameters.symmetry,
+        current,
         twist_deg=scores.joint.best_twist_deg,
         rise_A=scores.joint.best_rise_A,
     )

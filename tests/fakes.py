@@ -37,6 +37,7 @@ class FakeRefinement:
         backend: Any,
         seed: int,
         progress: Any,
+        initial_map: Any,
     ) -> State:
         progress("initial density", 1, 1)
         return replace(
@@ -69,7 +70,7 @@ class FakeRefinement:
             symmetry=HelicalSymmetry(parameters.twist_deg + 0.25, parameters.rise_A),
             half_maps=state.half_maps + rng.standard_normal(1, np.float32),
             resolution_A=np.float64(20 / iteration),
-            converged=iteration >= self.converge_at,
+            passes_left=0 if iteration >= self.converge_at else None,
             flags=self.flags,
             seconds={"alignment": 1.5},
         )

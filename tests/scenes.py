@@ -12,6 +12,7 @@ from helixnb.core import ctf, images
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.expectation import SearchSettings
 from helixnb.core.fan import Fan, build_fan
+from helixnb.core.particle_scale import ScaleFit
 from helixnb.core.scoring import Chunk
 from helixnb.core.search import PoseSpread, SearchLevel
 from tests.oracles import projection
@@ -50,7 +51,7 @@ def level(k_max: int, **values: float) -> SearchLevel:
         "shift_step_px": 1.0,
         "n_axial": 1,
         "n_azimuth": 64,
-        "rise_px": 6.0,
+        "axial_range_px": 6.0,
         "m_max": 30,
     } | values
     return SearchLevel(k_max=k_max, **settings)  # type: ignore[arg-type]
@@ -77,6 +78,8 @@ def chunk(
         polarity_prior=np.tile(polarity_prior, (n, 1)).astype(float),
         filament=np.arange(n, dtype=np.int32) if filament is None else filament,
         axial_px=np.full(n, np.nan) if axial_px is None else axial_px,
+        shift_prior_px=np.zeros(n),
+        scale=np.ones(n),
     )
 
 
@@ -87,12 +90,18 @@ def fan_of(volume: NDArray[np.float32], search: SearchLevel, power: float = 1.0)
     return build_fan(grid.from_volume(volume), grid, search, weight, power, BACKEND)
 
 
+def unit_scales(n: int) -> ScaleFit:
+    """Images that all show the reference at its own contrast."""
+    return ScaleFit(np.ones(n), np.full(n, 100.0))
+
+
 def settings(**values: object) -> SearchSettings:
     """Search settings without pruning or coherence unless told otherwise."""
     plain = {
         "spread": WIDE,
         "likelihood_power": 1.0,
         "pruned_mass": 0.0,
+        "shared_polarity": False,
         "coherence": None,
     }
     return SearchSettings(**(plain | values))  # type: ignore[arg-type]

@@ -81,6 +81,8 @@ def standin_state(
         symmetry_order=2,
         bootstrapping=iteration <= 2,
         regrown=iteration > 3,
+        structured_start=False,
+        used=np.full(N_SEGMENTS, iteration > 0),
         survey=Survey(
             half=(np.repeat(np.arange(10), PER_FILAMENT) % 2).astype(np.int8),
             image_power=np.ones(BOX_PX // 2 + 1),
@@ -97,16 +99,21 @@ def standin_state(
         spread=PoseSpread(3.0, 5.0, 2.0),
         poses=_poses(rng) if iteration else Poses.empty(N_SEGMENTS),
         scores=_scores(parameters, rng) if searched else None,
-        converged=iteration >= CONVERGED_AT,
+        passes_left=0 if iteration >= CONVERGED_AT else None,
         seconds={"alignment": 0.4 + 0.05 * iteration, "reconstruction": 0.1},
         cells_per_image=20.0,
     )
 
 
 def standin_initial_state(
-    particles: Any, parameters: Parameters, backend: Any, seed: int, progress: Any
+    particles: Any,
+    parameters: Parameters,
+    backend: Any,
+    seed: int,
+    progress: Any,
+    initial_map: Any = None,
 ) -> State:
-    """Stands in for `helixnb.refinement.initial_state`."""
+    """Stands in for `helixnb.initial.initial_state`."""
     progress("initial density", 1, 1)
     return standin_state(0, parameters, seed)
 
@@ -165,6 +172,8 @@ def _poses(rng: np.random.Generator) -> Poses:
         axial_px=rng.uniform(-2.3, 2.3, n),
         effective_poses=rng.uniform(1, 3, n),
         log_evidence=rng.normal(20, 3, n),
+        scale=rng.normal(1, 0.1, n),
+        scale_information=np.full(n, 100.0),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import starfile
 
-from helixnb import cli, refinement, report
+from helixnb import cli, initial, refinement, report
 from helixnb.io.mrc import read_map
 from helixnb.io.output import RESULT_FILES
 from helixnb.parameters import Parameters
@@ -43,9 +43,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
     def step(state: State, particles: Any, parameters: Parameters, *rest: Any) -> State:
         used.append(parameters)
         now = state.iteration + 1
-        return replace(standin_state(now, parameters), converged=now == 3)
+        ended = 0 if now == 3 else None
+        return replace(standin_state(now, parameters), passes_left=ended)
 
-    monkeypatch.setattr(refinement, "initial_state", lambda *args: standin_state(0))
+    monkeypatch.setattr(initial, "initial_state", lambda *args: standin_state(0))
     monkeypatch.setattr(refinement, "step", step)
     # Tested with the other outputs; drawing takes seconds.
     monkeypatch.setattr(report, "write_report", lambda session, path: path.touch())
@@ -179,9 +180,9 @@ def test_required_options(
             cli.main(command)
         assert end.value.code == 2
         return
-    # Not an option's fault: RELION's optimiser file would have brought them.
+    # Not an option's fault: RELION's optimiser file may bring them, or none is meant.
     assert cli.main(command) == 2
-    assert "must be given" in capsys.readouterr().err
+    assert "Give both, or neither" in capsys.readouterr().err
 
 
 def test_simulate_writes_data_that_refine_reads(

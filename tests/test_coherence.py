@@ -19,8 +19,8 @@ N_AXIAL, N_AZIMUTH = 4, 12
 RISE = 6.0
 # One rise turns by two steps of the table; sd of at least a step sample well.
 MODEL = CoherenceModel(
-    twist_deg=60.0,
-    rise_px=RISE,
+    period_px=RISE,
+    period_twist_deg=60.0,
     cyclic=1,
     picking_sd_px=1.8,
     drift_deg=36.0,
@@ -42,7 +42,7 @@ def _kernel(
     for k in range(-30, 31):
         for j in range(-6, 7):
             ds = s[:, None, None, None] - k * RISE - (s[None, None, :, None] + move_px)
-            dphi = phi[None, :, None, None] + k * model.twist_deg + sector * j
+            dphi = phi[None, :, None, None] + k * model.period_twist_deg + sector * j
             dphi = dphi - phi[None, None, None, :]
             if axial_sd == 0:
                 along = np.where(np.abs(ds) < 1e-6, 1.0, 0.0)
@@ -121,7 +121,7 @@ def test_messages_equal_the_exact_joint_posterior(
     cyclic: int, twist_deg: float, rng: np.random.Generator
 ) -> None:
     model = CoherenceModel(
-        twist_deg / cyclic, RISE, cyclic, 1.8, 36.0 / cyclic, slip_probability=0.05
+        RISE, twist_deg / cyclic, cyclic, 1.8, 36.0 / cyclic, slip_probability=0.05
     )
     likelihood = _likelihood(rng, 4)
     position = RISE / N_AXIAL * np.array([-7.0, 0.0, 9.0, 15.0])
@@ -152,12 +152,12 @@ def _sharp(
     s_px: float, phi_deg: float, polarity: int, model: CoherenceModel, n_axial: int
 ) -> NDArray[np.float64]:
     """Likelihood with one peak, on the twisted torus."""
-    s = model.rise_px * (np.arange(n_axial) / n_axial - 0.5)
+    s = model.period_px * (np.arange(n_axial) / n_axial - 0.5)
     phi = 7.5 * np.arange(48)
     table = np.full((2, n_axial, 48), 1e-4)
     for k in range(-8, 9):
-        d = (phi + k * model.twist_deg - phi_deg + 180) % 360 - 180
-        ds = s - k * model.rise_px - s_px
+        d = (phi + k * model.period_twist_deg - phi_deg + 180) % 360 - 180
+        ds = s - k * model.period_px - s_px
         peak = np.exp(-0.5 * np.add.outer((ds / 0.8) ** 2, (d / 9) ** 2))
         table[polarity] += peak
     return table
@@ -170,8 +170,8 @@ def test_neighbours_point_to_where_the_helix_goes(polarity: int) -> None:
     The same helix is seen from every box: turning it by phi moves it on by
     phi / twist rises, and boxes further along +v see it shifted back.
     """
-    model = CoherenceModel(-166.65, 14.0, 1, 0.8, 2.0)
-    rise, twist, n_axial = model.rise_px, model.twist_deg, 10
+    model = CoherenceModel(14.0, -166.65, 1, 0.8, 2.0)
+    rise, twist, n_axial = model.period_px, model.period_twist_deg, 10
     t = np.array([0.0, 28.5, 57.2, 85.1])
     s0, phi0 = 2.2, 77.0
     tables, expected = [], []
@@ -258,7 +258,7 @@ def test_blind_segments_of_unknown_position_change_nothing(
 
 
 def test_slip_keeps_one_wrong_segment_from_breaking_the_others() -> None:
-    model = CoherenceModel(30.0, 14.0, 1, 0.8, 2.0)
+    model = CoherenceModel(14.0, 30.0, 1, 0.8, 2.0)
     likelihood = np.array([_sharp(1.0, 75.0, 0, model, 10) for _ in range(5)])
     likelihood[2] = _sharp(-5.0, 240.0, 0, model, 10)
     position = np.zeros(5)

@@ -27,10 +27,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TIMEOUT_MS = 60_000
 SCRIPT = """
 import panel as pn
-from helixnb import Session, refinement
+from helixnb import initial, refinement, Session
 from tests.standins import *
 
-refinement.initial_state = standin_initial_state
+initial.initial_state = standin_initial_state
 refinement.step = standin_step(1.5)
 pn.extension()
 session = Session(StandinParticles(), standin_parameters(), progress=False)

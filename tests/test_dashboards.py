@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 from bokeh.events import Tap
 
-from helixnb import Session, refinement, results
+from helixnb import Session, initial, refinement, results
 from helixnb.dashboards import (
     controls,
     convergence,
@@ -52,7 +52,7 @@ def _bokeh() -> None:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     """Session of which each step takes no time."""
-    monkeypatch.setattr(refinement, "initial_state", standin_initial_state)
+    monkeypatch.setattr(initial, "initial_state", standin_initial_state)
     monkeypatch.setattr(refinement, "step", standin_step())
     particles: Any = StandinParticles()
     return Session(particles, standin_parameters(), progress=False)

@@ -26,6 +26,7 @@ from tests.scenes import (
     optics,
     settings,
     simulate,
+    unit_scales,
 )
 
 BOX, K_MAX = 28, 10
@@ -367,9 +368,19 @@ def test_a_pruned_search_finds_the_same_best_cells(rng: np.random.Generator) -> 
 @pytest.mark.parametrize("coherence", [False, True])
 def test_simulated_poses_are_found(coherence: bool, rng: np.random.Generator) -> None:
     images, volume, noise, truth = _scene(rng, n=8, noise_sd=1.5)
-    model = CoherenceModel(0.0, LEVEL.rise_px, 1, 1.0, 5.0) if coherence else None
-    found = _expect(images, volume, [LEVEL], noise, coherence=model, pruned_mass=1e-3)
-    poses = summarise(images, found, cyclic=1)
+    model = (
+        CoherenceModel(LEVEL.axial_range_px, 0.0, 1, 1.0, 5.0) if coherence else None
+    )
+    found = _expect(
+        images,
+        volume,
+        [LEVEL],
+        noise,
+        coherence=model,
+        shared_polarity=coherence,
+        pruned_mass=1e-3,
+    )
+    poses = summarise(images, found, unit_scales(len(images)), cyclic=1)
     np.testing.assert_array_equal(poses.polarity, truth["polarity"])
     assert poses.polarity_probability.min() > 0.9
 
@@ -396,8 +407,12 @@ def test_a_known_polarity_is_kept_whatever_the_images_say(
         polarity_prior=np.tile(prior, (8, 1)),
         filament=np.zeros(8, np.int32),
     )
-    model = CoherenceModel(0.0, LEVEL.rise_px, 1, 1.0, 5.0) if coherence else None
-    found = _expect(images, volume, [LEVEL], noise, coherence=model)
+    model = (
+        CoherenceModel(LEVEL.axial_range_px, 0.0, 1, 1.0, 5.0) if coherence else None
+    )
+    found = _expect(
+        images, volume, [LEVEL], noise, coherence=model, shared_polarity=coherence
+    )
     right = found.cells.polarity == known
     assert found.mass[right].sum() == pytest.approx(8, abs=1e-6)
 
@@ -406,7 +421,10 @@ def test_a_large_power_leaves_one_pose(rng: np.random.Generator) -> None:
     images, volume, noise, _ = _scene(rng)
     soft = _expect(images, volume, [LEVEL], noise)
     hard = _expect(images, volume, [LEVEL], noise, likelihood_power=25.0)
-    spread = [summarise(images, p, 1).effective_poses for p in (soft, hard)]
+    spread = [
+        summarise(images, p, unit_scales(len(images)), 1).effective_poses
+        for p in (soft, hard)
+    ]
     assert (spread[1] < spread[0]).all()
     assert np.median(spread[1]) < 3
     assert _dense(soft, 6)[2].argmax() == _dense(hard, 6)[2].argmax()

@@ -44,7 +44,7 @@ def _level(
         shift_step_px=1.0,
         n_axial=n_axial,
         n_azimuth=n_azimuth,
-        rise_px=5.0,
+        axial_range_px=5.0,
         m_max=m_max,
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import starfile
 
-from helixnb import Session, refinement
+from helixnb import Session, initial, refinement
 from helixnb.core.poses import Poses
 from helixnb.errors import InputError
 from helixnb.io.mrc import read_map
@@ -57,6 +57,8 @@ def truth(data: SimulatedData) -> State:
         axial_px=-x * np.cos(psi) + y * np.sin(psi),
         effective_poses=np.full(n, 2.0),
         log_evidence=np.full(n, 10.0),
+        scale=np.ones(n),
+        scale_information=np.full(n, 100.0),
     )
     return replace(standin_state(4), poses=poses, flags=("look at this",))
 
@@ -68,7 +70,7 @@ def out(
     """Folder with all results of a session whose poses are the true ones."""
     with pytest.MonkeyPatch.context() as patch:
         start = standin_state(0)
-        patch.setattr(refinement, "initial_state", lambda *args: start)
+        patch.setattr(initial, "initial_state", lambda *args: start)
         patch.setattr(refinement, "step", lambda *args: truth)
         session = Session.from_star(
             data.particles_star, twist_deg=-59.5, rise_A=14.2, seed=7, progress=False
@@ -171,7 +173,7 @@ def test_report_escapes_what_came_from_files(
 ) -> None:
     from tests.standins import StandinParticles, standin_parameters
 
-    monkeypatch.setattr(refinement, "initial_state", lambda *args: standin_state(0))
+    monkeypatch.setattr(initial, "initial_state", lambda *args: standin_state(0))
     odd = replace(standin_state(4), flags=("<script>alert(1)</script>",))
     monkeypatch.setattr(refinement, "step", lambda *args: odd)
     particles: Any = StandinParticles()

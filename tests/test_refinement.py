@@ -20,9 +20,10 @@ from helixnb.backend import get_backend
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.fsc import resolution_A, shell_correlation
 from helixnb.core.masks import cylinder
+from helixnb.initial import initial_state
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
-from helixnb.refinement import initial_state, step
+from helixnb.refinement import step
 from helixnb.simulate import Filaments, Microscope, simulate_segments
 from helixnb.state import State
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from helixnb import Session
-from helixnb.cli import main
 from helixnb.errors import InputError
 from helixnb.io.relion_run import is_relion_run, read_relion_run
 
@@ -64,11 +63,9 @@ def test_a_session_starts_from_an_optimiser_file(job: Path) -> None:
     assert "run_it001_model.star" in session.particles.notes[0]
 
 
-def test_particles_alone_need_a_symmetry(job: Path) -> None:
-    with pytest.raises(InputError, match="twist_deg and rise_A must be given"):
-        Session.from_file(job / "run_it001_data.star")
-    status = main(["refine", str(job / "run_it001_data.star"), "-o", str(job / "out")])
-    assert status == 2
+def test_particles_alone_are_refined_without_symmetry(job: Path) -> None:
+    session = Session.from_file(job / "run_it001_data.star")
+    assert session.parameters.frozen.symmetry is None
 
 
 def test_files_that_were_copied_together(job: Path, tmp_path: Path) -> None:

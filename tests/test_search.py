@@ -25,7 +25,7 @@ def _plan(k_max: int = 30, cyclic: int = 1, **values: float) -> list[SearchLevel
         "box_px": BOX,
         "pixel_size_A": 2.0,
         "radius_px": RADIUS,
-        "rise_px": 14.0,
+        "axial_range_px": 14.0,
         "cyclic": cyclic,
         "spread": SPREAD,
         "tilt_limit_deg": 15.0,
@@ -65,7 +65,9 @@ def test_steps_move_density_by_a_fraction_of_the_resolution(k_max: int) -> None:
         assert np.deg2rad(level.psi_step_deg) * BOX / 2 <= allowed
         assert np.deg2rad(level.tilt_step_deg) * RADIUS <= allowed
         assert level.shift_step_px <= allowed
-        assert level.rise_px / level.n_axial <= AXIAL_FRACTION * wavelength + 1e-9
+        assert (
+            level.axial_range_px / level.n_axial <= AXIAL_FRACTION * wavelength + 1e-9
+        )
         # The azimuths resolve every order in the band.
         assert level.n_azimuth >= 2 * level.m_max + 1
 
@@ -89,10 +91,10 @@ def test_azimuths_of_the_finest_level_serve_the_reconstruction() -> None:
 
 def test_axial_shifts_cover_one_rise_once() -> None:
     level = _plan(30)[-1]
-    assert level.axial_px[0] == -level.rise_px / 2
+    assert level.axial_px[0] == -level.axial_range_px / 2
     spacing = np.diff(level.axial_px)
-    np.testing.assert_allclose(spacing, level.rise_px / level.n_axial)
-    assert level.axial_px[-1] + spacing[0] == pytest.approx(level.rise_px / 2)
+    np.testing.assert_allclose(spacing, level.axial_range_px / level.n_axial)
+    assert level.axial_px[-1] + spacing[0] == pytest.approx(level.axial_range_px / 2)
 
 
 @pytest.mark.parametrize("cyclic", [1, 3, 17])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import Session, refinement
+from helixnb import Session, initial, refinement
 from helixnb.errors import InputError
 from helixnb.particles import ParticleSet
 from helixnb.session.progress import StepProgress
@@ -27,7 +27,7 @@ def template() -> State:
 @pytest.fixture
 def fake(template: State, monkeypatch: pytest.MonkeyPatch) -> FakeRefinement:
     fake = FakeRefinement(template)
-    monkeypatch.setattr(refinement, "initial_state", fake.initial_state)
+    monkeypatch.setattr(initial, "initial_state", fake.initial_state)
     monkeypatch.setattr(refinement, "step", fake.step)
     return fake
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import Session, refinement
+from helixnb import Session, initial, refinement
 from helixnb.errors import InputError
 from helixnb.session import progress
 from helixnb.simulate import Filaments, simulate_segments
@@ -27,7 +27,7 @@ def template() -> State:
 @pytest.fixture
 def fake(template: State, monkeypatch: pytest.MonkeyPatch) -> FakeRefinement:
     fake = FakeRefinement(template)
-    monkeypatch.setattr(refinement, "initial_state", fake.initial_state)
+    monkeypatch.setattr(initial, "initial_state", fake.initial_state)
     monkeypatch.setattr(refinement, "step", fake.step)
     return fake
 
@@ -173,7 +173,7 @@ def test_a_killed_program_loses_one_iteration_at_most(
     file = tmp_path / "session.npz"
     code = f"""
 import os, signal
-from helixnb import Session, refinement
+from helixnb import Session, initial, refinement
 step = refinement.step
 def fatal(state, *args):
     if state.iteration == 2:

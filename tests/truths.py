@@ -92,4 +92,6 @@ def true_poses(truth_star: Path, particles: ParticleSet) -> Poses:
         axial_px=(-c * x + s * y) / particles.pixel_size_A,
         effective_poses=np.ones(n),
         log_evidence=np.arange(n, dtype=float),
+        scale=np.ones(n),
+        scale_information=np.full(n, 100.0),
     )

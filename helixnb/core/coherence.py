@@ -9,8 +9,10 @@ every segment from all the others, and decides polarity for the filament as a wh
 
 The helix makes (azimuth, axial shift) a twisted torus, f(phi, s + rise) =
 f(phi + twist, s), whose Fourier modes exp(i n phi + i omega s) obey the selection
-rule omega rise = n twist + 2 pi q. Moving along the track and blurring by picking
-error or disorder are diagonal in these modes, so the pass is a few FFTs a step.
+rule omega rise = n twist + 2 pi q. A range of several rises is a torus too, with as
+many times the twist. Moving along the track and blurring by picking error or
+disorder are diagonal in these modes, so the pass is a few FFTs a step. Without a
+known symmetry only the polarity is shared.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ class CoherenceModel:
 
     Parameters
     ----------
-    twist_deg : float
-        Helical twist.
-    rise_px : float
-        Helical rise, pixels.
+    period_px : float
+        Range of the axial shift, a whole number of rises.
+    period_twist_deg : float
+        Turn of the helix over that range.
     cyclic : int
         Order of the cyclic group.
     picking_sd_px : float
@@ -50,8 +52,8 @@ class CoherenceModel:
         segment from breaking a filament.
     """
 
-    twist_deg: float
-    rise_px: float
+    period_px: float
+    period_twist_deg: float
     cyclic: int
     picking_sd_px: float
     drift_deg: float
@@ -91,13 +93,13 @@ class _Modes:
 
 def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int) -> _Modes:
     order = model.cyclic * np.arange(n_azimuth // 2 + 1, dtype=float)
-    turns = order * model.twist_deg / 360.0  # of the phase over one rise
+    turns = order * model.period_twist_deg / 360.0  # of the phase over the period
     row = np.arange(n_axial)[:, None] / n_axial
     q = sfft.fftfreq(n_axial, 1 / n_axial)[:, None]
     total = (q + turns + n_axial / 2) % n_axial - n_axial / 2
     return _Modes(
         demodulation=np.exp(-2j * np.pi * row * turns).astype(np.complex64),
-        omega=2 * np.pi * total / model.rise_px,
+        omega=2 * np.pi * total / model.period_px,
         order=order,
         n_azimuth=n_azimuth,
     )
@@ -202,6 +204,38 @@ def _log_or_never(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm, minus infinity at 0: what is excluded no evidence brings back."""
     with np.errstate(divide="ignore"):
         return np.log(probability)
+
+
+def polarity_messages(
+    evidence: NDArray[np.float32],
+    log_scale: NDArray[np.float64],
+    polarity_prior: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Priors with which segments share their polarity and nothing else.
+
+    Parameters
+    ----------
+    evidence : ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+        As in `filament_messages`.
+    log_scale : ndarray of float64, shape (n, 2)
+        As in `filament_messages`.
+    polarity_prior : ndarray of float64, shape (2,)
+        Prior probability of each polarity for the filament.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+        As from `filament_messages`.
+    """
+    total = evidence.sum((2, 3), dtype=np.float64)
+    own = log_scale + np.log(np.maximum(total, _TINY))
+    others = own.sum(0) - own + _log_or_never(polarity_prior)
+    # Tables carry their own scale, which the weights give back.
+    level = others + log_scale
+    weight = np.exp(level - level.max(1, keepdims=True))
+    least = np.where(polarity_prior > 0, _LEAST, 0.0)
+    weight = np.maximum(weight, least).astype(np.float32)
+    return np.broadcast_to(weight[..., None, None], evidence.shape).copy()
 
 
 def independent_messages(

@@ -20,6 +20,7 @@ from helixnb.core.coherence import (
     CoherenceModel,
     filament_messages,
     independent_messages,
+    polarity_messages,
 )
 from helixnb.core.fan import Fan
 from helixnb.core.scoring import (
@@ -27,6 +28,7 @@ from helixnb.core.scoring import (
     cache_blocks,
     log_prior,
     make_frames,
+    near_priors,
     score_cells,
 )
 from helixnb.core.search import (
@@ -53,13 +55,17 @@ class SearchSettings:
         Exponent on the likelihood: 1 is the posterior, large is the best pose only.
     pruned_mass : float
         Posterior mass that may be dropped at each level; 0 keeps every cell.
+    shared_polarity : bool
+        Whether segments of a filament have one polarity.
     coherence : CoherenceModel or None
-        Ties between segments of a filament; None treats each on its own.
+        Ties between azimuths and axial shifts along a filament, which the helical
+        symmetry makes; None without them.
     """
 
     spread: PoseSpread
     likelihood_power: float
     pruned_mass: float
+    shared_polarity: bool
     coherence: CoherenceModel | None
 
 
@@ -121,7 +127,10 @@ def expectation(
     -------
     Posterior
     """
-    cells = complete_grid(len(chunk), fans[0].level)
+    level = fans[0].level
+    cells = complete_grid(len(chunk), level)
+    near = near_priors(chunk, cells, level, settings.spread)
+    cells = cells.take(np.flatnonzero(near))
     scored = 0
     for fan in fans:
         frames = make_frames(
@@ -220,9 +229,13 @@ def _messages(
     for filament in np.unique(chunk.filament):
         members = np.flatnonzero(chunk.filament == filament)
         prior = chunk.polarity_prior[members].mean(0)
-        if settings.coherence is None:
+        if not settings.shared_polarity:
             messages[members] = independent_messages(
                 log_scale[members], prior, tables.shape[1:]
+            )
+        elif settings.coherence is None:
+            messages[members] = polarity_messages(
+                evidence[members], log_scale[members], prior
             )
         else:
             messages[members] = filament_messages(

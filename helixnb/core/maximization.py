@@ -213,10 +213,30 @@ def symmetrised(
     turn = np.exp(-1j * copies[:, None] * weight_orders * twist).mean(0)
     data = accumulator.data * factor[:, None, :]
     weight = accumulator.weight * turn.astype(np.complex64)
-    if symmetry.dihedral:
-        data = _dyad_average(data, grid.orders)
-        weight = _dyad_average(weight, weight_orders)
-    return Accumulator(grid, data, weight, accumulator.n_images)
+    out = Accumulator(grid, data, weight, accumulator.n_images)
+    return dyad_averaged(out) if symmetry.dihedral else out
+
+
+def dyad_averaged(accumulator: Accumulator) -> Accumulator:
+    """Average the sums with their copy under the dyad along x.
+
+    Parameters
+    ----------
+    accumulator : Accumulator
+        Left as it is.
+
+    Returns
+    -------
+    Accumulator
+    """
+    grid = accumulator.grid
+    n_w = accumulator.weight.shape[-1] // 2
+    return Accumulator(
+        grid,
+        _dyad_average(accumulator.data, grid.orders),
+        _dyad_average(accumulator.weight, grid.cyclic * np.arange(-n_w, n_w + 1)),
+        accumulator.n_images,
+    )
 
 
 def _dyad_average(

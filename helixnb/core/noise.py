@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft as sfft
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from helixnb.core.maximization import Accumulator
@@ -27,20 +28,42 @@ def ring_power(images: NDArray[np.float32]) -> NDArray[np.float64]:
     -------
     ndarray of float64, shape (box // 2 + 1,)
     """
-    box = images.shape[-1]
     spectrum = sfft.rfft2(images, workers=-1)
     power = (np.abs(spectrum) ** 2).mean(0, dtype=np.float64)
-    full = sfft.fftfreq(box, 1 / box)
-    half = sfft.rfftfreq(box, 1 / box)
+    return ring_means(power, images.shape[-1])
+
+
+def ring_means(values: NDArray[np.float64], box_px: int) -> NDArray[np.float64]:
+    """Average over rings of a half-plane of Fourier components.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (..., box, box // 2 + 1)
+        As `scipy.fft.rfft2` lays them out.
+    box_px : int
+        Edge of the images, pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., box // 2 + 1)
+        Conjugates counted.
+    """
+    full = sfft.fftfreq(box_px, 1 / box_px)
+    half = sfft.rfftfreq(box_px, 1 / box_px)
     ring = np.rint(np.hypot(full[:, None], half[None, :])).astype(int)
-    weight = np.full(power.shape, 2.0)
+    weight = np.full(ring.shape, 2.0)
     weight[:, 0] = 1.0
-    if box % 2 == 0:
+    if box_px % 2 == 0:
         weight[:, -1] = 1.0
-    n_rings = box // 2 + 1
-    total = np.bincount(ring.ravel(), (power * weight).ravel(), n_rings)[:n_rings]
-    count = np.bincount(ring.ravel(), weight.ravel(), n_rings)[:n_rings]
-    return total / count
+    n_rings = box_px // 2 + 1
+    inside = ring < n_rings
+    select = sparse.csr_matrix(
+        (weight[inside], (ring[inside], np.arange(int(inside.sum())))),
+        shape=(n_rings, int(inside.sum())),
+    )
+    flat = values[..., inside].reshape(-1, select.shape[1])
+    means = (select @ flat.T).T / np.bincount(ring[inside], weight[inside], n_rings)
+    return np.asarray(means.reshape(*values.shape[:-2], n_rings), np.float64)
 
 
 def residual_power(

@@ -15,6 +15,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from helixnb.core.expectation import Posterior
+from helixnb.core.particle_scale import ScaleFit
 from helixnb.core.scoring import Chunk
 from helixnb.core.search import N_POLARITIES
 
@@ -39,6 +40,10 @@ class Poses:
         1 / sum of squared posterior probabilities over all pose cells.
     log_evidence : ndarray of float64
         Log marginal likelihood relative to pure noise.
+    scale : ndarray of float64
+        Contrast of the reference in the image, by least squares at the best pose.
+    scale_information : ndarray of float64
+        1 / variance of `scale`.
     """
 
     polarity: NDArray[np.int8]
@@ -50,6 +55,8 @@ class Poses:
     axial_px: NDArray[np.float64]
     effective_poses: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    scale_information: NDArray[np.float64]
 
     @classmethod
     def empty(cls, n: int) -> Poses:
@@ -63,6 +70,10 @@ class Poses:
         values = {f.name: np.full(n, np.nan) for f in fields(cls)}
         values["polarity"] = np.zeros(n, np.int8)
         return cls(**values)
+
+    def copy(self) -> Poses:
+        """Poses whose arrays can be written without touching these."""
+        return Poses(**{f.name: getattr(self, f.name).copy() for f in fields(self)})
 
     def put(self, index: NDArray[np.integer], poses: Poses) -> None:
         """Write the poses of some images, in place.
@@ -95,7 +106,7 @@ def _wrapped(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
     return 180 - (180 - angle_deg) % 360
 
 
-def summarise(chunk: Chunk, posterior: Posterior, cyclic: int) -> Poses:
+def summarise(chunk: Chunk, posterior: Posterior, fit: ScaleFit, cyclic: int) -> Poses:
     """Best pose of every image of a chunk, with its certainty.
 
     Parameters
@@ -104,6 +115,8 @@ def summarise(chunk: Chunk, posterior: Posterior, cyclic: int) -> Poses:
         Images that the posterior belongs to.
     posterior : Posterior
         On the finest level.
+    fit : ScaleFit
+        Scales at the best pose.
     cyclic : int
         Order of the cyclic group, which sets the range of azimuths.
 
@@ -142,9 +155,11 @@ def summarise(chunk: Chunk, posterior: Posterior, cyclic: int) -> Poses:
         tilt_deg=90 + mean(level.tilt_offset_deg[cells.tilt]),
         azimuth_deg=azimuth * 360.0 / cyclic / level.n_azimuth,
         shift_px=mean(level.shift_px[cells.shift]),
-        axial_px=level.rise_px * (axial / level.n_axial - 0.5),
+        axial_px=level.axial_range_px * (axial / level.n_axial - 0.5),
         effective_poses=1 / np.bincount(cells.image, squares, n),
         log_evidence=posterior.log_evidence,
+        scale=fit.scale,
+        scale_information=fit.information,
     )
 
 

@@ -82,8 +82,8 @@ class FinalMaps:
 
     average: NDArray[np.float32]
     sharpened: NDArray[np.float32]
-    symmetrised: NDArray[np.float32]
-    symmetrised_sharpened: NDArray[np.float32]
+    symmetrised: NDArray[np.float32] | None
+    symmetrised_sharpened: NDArray[np.float32] | None
     b_factor_A2: float
 
 
@@ -106,7 +106,7 @@ def final_maps(
     half_maps: NDArray[np.float32],
     fsc: NDArray[np.float64],
     mask: NDArray[np.float32],
-    symmetry: HelicalSymmetry,
+    symmetry: HelicalSymmetry | None,
     *,
     pixel_size_A: float,
     outer_radius_A: float,
@@ -122,8 +122,8 @@ def final_maps(
         Their FSC, the one that is reported.
     mask : ndarray of float32, shape (box, box, box)
         Where the B factor is measured; the maps are not masked with it.
-    symmetry : HelicalSymmetry
-        Imposed on the symmetrised map.
+    symmetry : HelicalSymmetry or None
+        Imposed on the symmetrised map; None makes none.
     pixel_size_A : float
         Voxel size.
     outer_radius_A : float
@@ -140,16 +140,13 @@ def final_maps(
         b_factor_A2 = guinier(average * mask, fsc, pixel_size_A).b_factor_A2
     undone_A2 = 0.0 if np.isnan(b_factor_A2) else b_factor_A2
     factor = sharpening_factor(fsc, undone_A2, len(average) * pixel_size_A)
+    sharpened = scale_shells(average, factor)
+    if symmetry is None:
+        return FinalMaps(average, sharpened, None, None, undone_A2)
     grown = symmetrise(
         average, symmetry, pixel_size_A=pixel_size_A, outer_radius_A=outer_radius_A
     )
-    return FinalMaps(
-        average,
-        scale_shells(average, factor),
-        grown,
-        scale_shells(grown, factor),
-        undone_A2,
-    )
+    return FinalMaps(average, sharpened, grown, scale_shells(grown, factor), undone_A2)
 
 
 def sharpening_factor(

@@ -110,7 +110,7 @@ def end_window(box_px: int, fraction: float) -> NDArray[np.float32]:
 def reference_harmonics(
     volume: NDArray[np.float32],
     grid: CylinderGrid,
-    symmetry: HelicalSymmetry,
+    symmetry: HelicalSymmetry | None,
     pixel_size_A: float,
     *,
     z_fraction: float,
@@ -125,8 +125,8 @@ def reference_harmonics(
         Masked across the axis.
     grid : CylinderGrid
         At oversampling 2.
-    symmetry : HelicalSymmetry
-        Twist and rise of the copies.
+    symmetry : HelicalSymmetry or None
+        Twist and rise of the copies; None leaves the map as it is.
     pixel_size_A : float
         Edge of a voxel, Angstrom.
     z_fraction : float
@@ -142,7 +142,8 @@ def reference_harmonics(
     """
     planes = grid.planes_from_volume(volume)
     orders = grid.orders[grid.m_max :]
-    planes = regrow(planes, symmetry, orders, pixel_size_A, reach)
+    if symmetry is not None:
+        planes = regrow(planes, symmetry, orders, pixel_size_A, reach)
     window = end_window(len(volume), z_fraction)[:, None, None]
     if mask is None:
         return grid.harmonics_from_planes(planes * window)

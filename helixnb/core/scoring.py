@@ -39,22 +39,27 @@ class Chunk:
         From `images.padded_transforms` at the finest band.
     contrast : ndarray of float64, shape (n, 6)
         CTF coefficients.
-    psi_prior_deg, tilt_prior_deg : ndarray of float64, shape (n,)
+    psi_prior_deg, tilt_prior_deg, shift_prior_px : ndarray of float64, shape (n,)
+        Centres of the priors, seen at the first polarity.
     polarity_prior : ndarray of float64, shape (n, 2)
         Probability of psi near the prior, and of psi near the prior + 180.
     filament : ndarray of int32, shape (n,)
         Filament of each image, equal numbers adjacent.
     axial_px : ndarray of float64, shape (n,)
         Position along +v at the psi prior.
+    scale : ndarray of float64, shape (n,)
+        Contrast of the reference in each image; 0 leaves an image out.
     """
 
     transforms: NDArray[np.complex64]
     contrast: NDArray[np.float64]
     psi_prior_deg: NDArray[np.float64]
     tilt_prior_deg: NDArray[np.float64]
+    shift_prior_px: NDArray[np.float64]
     polarity_prior: NDArray[np.float64]
     filament: NDArray[np.int32]
     axial_px: NDArray[np.float64]
+    scale: NDArray[np.float64]
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -128,6 +133,10 @@ def make_frames(
         level.k_max,
         spacing_per_A,
     )
+    scale = chunk.scale[image].astype(np.float32)
+    if (scale != 1).any():
+        data *= scale[:, None]
+        power *= scale[:, None] ** 2
     return Frames(data, power, of_cell)
 
 
@@ -187,6 +196,32 @@ def score_cells(
     return out
 
 
+def reference_power(cells: Cells, frames: Frames, fan: Fan) -> NDArray[np.float64]:
+    """Half the whitened power of the reference as each cell would show it.
+
+    Parameters
+    ----------
+    cells : Cells
+        Pose cells, sorted by tilt.
+    frames : Frames
+        Data of those cells.
+    fan : Fan
+        The reference at this level.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_cells, n_azimuth)
+        The term that `score_cells` subtracts.
+    """
+    ring_weight = _ring_means(frames.power, HalfPlane(fan.level.k_max))
+    return np.stack(
+        [
+            ring_weight[frame] @ fan.ring_power[tilt]
+            for frame, tilt in zip(frames.of_cell, cells.tilt, strict=True)
+        ]
+    ).astype(np.float64)
+
+
 def _row_products(
     data: NDArray[np.complex64], fan: Fan, tilt: int, plane: HalfPlane
 ) -> NDArray[np.complex64]:
@@ -237,13 +272,55 @@ def log_prior(
     ndarray of float32, shape (n_cells,)
     """
     psi = level.psi_offset_deg[cells.psi] / spread.psi_deg
-    # Seen from the other end, a tilt of 90 + d is one of 90 - d.
-    prior = chunk.tilt_prior_deg[cells.image] - 90
-    prior = np.where(cells.polarity == 1, -prior, prior)
-    off_prior = level.tilt_offset_deg[cells.tilt] - prior
-    shift = level.shift_px[cells.shift] / spread.shift_px
-    tilt = off_prior / spread.tilt_deg
+    tilt, shift = _from_priors(chunk, cells, level)
+    tilt, shift = tilt / spread.tilt_deg, shift / spread.shift_px
     return (-0.5 * (psi**2 + tilt**2 + shift**2)).astype(np.float32)
+
+
+def near_priors(
+    chunk: Chunk, cells: Cells, level: SearchLevel, spread: PoseSpread
+) -> NDArray[np.bool_]:
+    """Mark the cells that reach within three standard deviations of their priors.
+
+    Parameters
+    ----------
+    chunk : Chunk
+        Carries the given angles.
+    cells : Cells
+        Pose cells to choose from.
+    level : SearchLevel
+        Grid that the cells index.
+    spread : PoseSpread
+        Standard deviations of the priors.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_cells,)
+        Images without any such cell keep all of theirs.
+    """
+    tilt, shift = _from_priors(chunk, cells, level)
+    near = np.abs(tilt) <= 3 * spread.tilt_deg + level.tilt_step_deg
+    near &= np.abs(shift) <= 3 * spread.shift_px + level.shift_step_px
+    lost = np.bincount(cells.image, near, len(chunk)) == 0
+    marked: NDArray[np.bool_] = near | lost[cells.image]
+    return marked
+
+
+def _from_priors(
+    chunk: Chunk, cells: Cells, level: SearchLevel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tilt (degrees) and transverse shift (pixels) of cells from their priors.
+
+    Seen from the other end, a tilt of 90 + d is one of 90 - d, and a shift changes
+    sign.
+    """
+    sign = 1.0 - 2.0 * cells.polarity
+    tilt = sign * (chunk.tilt_prior_deg[cells.image] - 90)
+    shift = sign * chunk.shift_prior_px[cells.image]
+    return (
+        level.tilt_offset_deg[cells.tilt] - tilt,
+        level.shift_px[cells.shift] - shift,
+    )
 
 
 def cache_blocks(n: int, bytes_each: int, first: int = 0) -> Iterator[slice]:

@@ -39,9 +39,10 @@ class PoseSpread:
     Parameters
     ----------
     psi_deg, tilt_deg : float
-        In-plane angle about the psi prior, out-of-plane tilt about its prior.
+        In-plane angle about the psi prior, infinite if that is not known, and
+        out-of-plane tilt about its prior.
     shift_px : float
-        Transverse shift about zero.
+        Transverse shift about its prior.
     """
 
     psi_deg: float
@@ -62,11 +63,11 @@ class SearchLevel:
     psi_step_deg, tilt_step_deg, shift_step_px : float
         Cell sizes.
     n_axial : int
-        Axial shifts over one rise.
+        Axial shifts over the axial range.
     n_azimuth : int
         Azimuths over one sector of 360 / cyclic degrees.
-    rise_px : float
-        Range of the axial shift.
+    axial_range_px : float
+        Length of the range of axial shifts, centred on zero.
     m_max : int
         Largest azimuthal harmonic index that the band can hold.
     """
@@ -80,7 +81,7 @@ class SearchLevel:
     shift_step_px: float
     n_axial: int
     n_azimuth: int
-    rise_px: float
+    axial_range_px: float
     m_max: int
 
     @cached_property
@@ -100,8 +101,8 @@ class SearchLevel:
 
     @cached_property
     def axial_px(self) -> NDArray[np.float64]:
-        """Axial shifts from minus half a rise, shape (n_axial,)."""
-        return self.rise_px * (np.arange(self.n_axial) / self.n_axial - 0.5)
+        """Axial shifts from minus half the range, shape (n_axial,)."""
+        return self.axial_range_px * (np.arange(self.n_axial) / self.n_axial - 0.5)
 
     @property
     def cells_per_image(self) -> int:
@@ -143,12 +144,13 @@ def plan_levels(
     box_px: int,
     pixel_size_A: float,
     radius_px: float,
-    rise_px: float,
+    axial_range_px: float,
     cyclic: int,
     spread: PoseSpread,
     tilt_limit_deg: float,
     fine_m_max: int,
     prior_tilt_deg: float = 0.0,
+    prior_shift_px: float = 0.0,
 ) -> list[SearchLevel]:
     """Grids from coarse to fine that cover three standard deviations of the priors.
 
@@ -162,8 +164,8 @@ def plan_levels(
         Edge of a pixel, Angstrom.
     radius_px : float
         Outer radius of the map.
-    rise_px : float
-        Range of the axial shift.
+    axial_range_px : float
+        Length of the range of axial shifts.
     cyclic : int
         Order of the cyclic group.
     spread : PoseSpread
@@ -174,6 +176,8 @@ def plan_levels(
         Harmonics that the finest posterior must resolve for the reconstruction.
     prior_tilt_deg : float
         Largest distance of a tilt prior from 90, which the grid covers as well.
+    prior_shift_px : float
+        Largest prior of the transverse shift, which the grid covers as well.
 
     Returns
     -------
@@ -194,15 +198,15 @@ def plan_levels(
     tilt_range = min(prior_tilt_deg + 3 * spread.tilt_deg, tilt_limit_deg)
     level = SearchLevel(
         k_max=coarse_k,
-        n_psi=_cells(3 * spread.psi_deg, psi_step),
+        n_psi=_cells(min(3 * spread.psi_deg, 90.0), psi_step),
         n_tilt=_cells(tilt_range, tilt_step),
-        n_shift=_cells(3 * spread.shift_px, movement_px),
+        n_shift=_cells(prior_shift_px + 3 * spread.shift_px, movement_px),
         psi_step_deg=psi_step,
         tilt_step_deg=tilt_step,
         shift_step_px=movement_px,
         n_axial=1,
         n_azimuth=1,
-        rise_px=rise_px,
+        axial_range_px=axial_range_px,
         m_max=1,
     )
     levels = []
@@ -222,7 +226,7 @@ def plan_levels(
                 psi_step_deg=level.psi_step_deg / 2**i,
                 tilt_step_deg=level.tilt_step_deg / 2**i,
                 shift_step_px=level.shift_step_px / 2**i,
-                n_axial=max(1, int(np.ceil(rise_px / axial_step))),
+                n_axial=max(1, int(np.ceil(axial_range_px / axial_step))),
                 n_azimuth=sfft.next_fast_len(2 * resolved + 2, real=True),
                 m_max=m_max,
             )

@@ -150,6 +150,5 @@ def describe(session: Any) -> str:
         f"{len(particles):,} segments of {particles.n_filaments:,} filaments, "
         f"{particles.box_px} by {particles.box_px} pixels of "
         f"{particles.pixel_size_A:g} Å. Estimated symmetry: "
-        f"twist {next_parameters.twist_deg:g}°, rise {next_parameters.rise_A:g} Å, "
-        f"{next_parameters.point_group}."
+        f"{next_parameters.frozen.symmetry or 'none'}."
     )

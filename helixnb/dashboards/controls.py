@@ -150,8 +150,10 @@ def headline_html(session: Any) -> str:
             f"<b>{state.resolution_A:.2f} Å</b>",
             f"aligned to {state.align_resolution_A:.2f} Å",
         ]
-    symmetry = state.symmetry
-    parts.append(f"twist {symmetry.twist_deg:.3f}°, rise {symmetry.rise_A:.3f} Å")
+    if state.symmetry is None:
+        parts.append("no helical symmetry")
+    else:
+        parts.append(f"twist {state.twist_deg:.3f}°, rise {state.rise_A:.3f} Å")
     if state.converged:
         parts.append(f"<b style='color:{style.MASKED}'>converged</b>")
     return " &nbsp;·&nbsp; ".join(parts)

@@ -158,6 +158,8 @@ def why_not_searched(session: Any) -> str:
     str
     """
     used = session.state.parameters
+    if used.symmetry is None:
+        return "No twist and rise to search about: the refinement is asymmetric"
     if not used.search_symmetry:
         return "Twist and rise are not searched (parameter search_symmetry)"
     return f"Twist and rise are searched from {used.search_start_A:g} Å on"
@@ -166,9 +168,10 @@ def why_not_searched(session: Any) -> str:
 def _blank(session: Any) -> xr.Dataset:
     """Score map of zeros over the range that would be searched."""
     used = session.state.parameters
-    rise_half = used.rise_A * used.rise_extent_percent / 100
-    twist = used.twist_deg + np.linspace(-1, 1, 8) * used.twist_extent_deg
-    rise = used.rise_A + np.linspace(-1, 1, 8) * rise_half
+    twist_deg, rise_A = used.twist_deg or 0.0, used.rise_A or 10.0
+    rise_half = rise_A * used.rise_extent_percent / 100
+    twist = twist_deg + np.linspace(-1, 1, 8) * used.twist_extent_deg
+    rise = rise_A + np.linspace(-1, 1, 8) * rise_half
     here = {"best_twist_deg": np.nan, "best_rise_A": np.nan}
     nothing = xr.DataArray(
         np.zeros((8, 8)), {"twist": twist, "rise": rise}, ("twist", "rise")

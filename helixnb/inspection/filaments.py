@@ -107,8 +107,9 @@ def _one_filament(
         "name": _name(particles, index[0]),
     }
     columns["position"][index] = position
-    if not known.any():
-        return row
+    if symmetry is None or not known.any():
+        outlier[index] = poses.polarity[index] != polarity
+        return row | {"outliers": int(outlier[index].sum())}
     used = index[known]
     # A filament that leans out of the image looks shorter than it is.
     shortened = float(np.sin(np.deg2rad(poses.tilt_deg[used])).mean())

@@ -127,15 +127,14 @@ def image_mean(
     """
     frames = sample.frames
     copy, away_deg = _nearest_copy(state, sample, azimuth_deg)
-    near = np.flatnonzero(away_deg <= WIDEST_DEG / state.symmetry.cyclic)
+    near = np.flatnonzero(away_deg <= WIDEST_DEG / state.parameters.cyclic)
     cut = 1 / (lowpass_A * sample.spacing_per_A)
     shape = (frames.plane.n_rows, 1, frames.plane.n_columns)
     mean = np.zeros(shape, np.complex64)
     if len(near):
-        rise_px = state.symmetry.rise_A / sample.pixel_size_A
-        mean = centred_mean(
-            _chosen(frames, near), -rise_px * copy[near].astype(np.float64)
-        )
+        rise_A = state.symmetry.rise_A if state.symmetry else 0.0
+        moved_px = -rise_A / sample.pixel_size_A * copy[near].astype(np.float64)
+        mean = centred_mean(_chosen(frames, near), moved_px)
     one = FrameImages(
         data=np.zeros(shape, np.complex64),
         contrast=np.ones(shape, np.float32),
@@ -166,11 +165,13 @@ def _nearest_copy(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Copy of each image nearest to an azimuth, and how far away it is in degrees."""
     symmetry, frames = state.symmetry, sample.frames
-    box_A = frames.box_px * sample.pixel_size_A
-    reach = int(MOST_AWAY * box_A / symmetry.rise_A)
-    copies = np.arange(-reach, reach + 1)
-    period = 360.0 / symmetry.cyclic
-    turned = frames.azimuth_deg[:, None] + copies * symmetry.twist_deg - azimuth_deg
+    copies, twist_deg = np.zeros(1, np.int64), 0.0
+    if symmetry is not None:
+        box_A = frames.box_px * sample.pixel_size_A
+        reach = int(MOST_AWAY * box_A / symmetry.rise_A)
+        copies, twist_deg = np.arange(-reach, reach + 1), symmetry.twist_deg
+    period = 360.0 / state.parameters.cyclic
+    turned = frames.azimuth_deg[:, None] + copies * twist_deg - azimuth_deg
     away = np.abs((turned + period / 2) % period - period / 2)
     best = away.argmin(1)
     return copies[best], away[np.arange(len(away)), best]

@@ -171,7 +171,7 @@ def model_of(state: State, particles: ParticleSet) -> Model:
     """
     box, pixel = particles.box_px, particles.pixel_size_A
     k_max = min(band(state, particles) + _MARGIN, box // 2)
-    cyclic = state.symmetry.cyclic
+    cyclic = state.parameters.cyclic
     m_max = harmonic_limit(k_max, box, state.survey.outer_radius_A / pixel, cyclic)
     grid = CylinderGrid(box, k_max, m_max, cyclic, oversampling=2)
     reach = None if state.regrown else max(state.symmetry_order // 2, _REACH)

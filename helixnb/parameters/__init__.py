@@ -24,7 +24,7 @@ from helixnb.parameters.masks import MaskParameters
 from helixnb.parameters.regularisation import RegularisationParameters
 from helixnb.parameters.resolution import ResolutionParameters
 from helixnb.parameters.search import SearchParameters
-from helixnb.symmetry import HelicalSymmetry
+from helixnb.symmetry import HelicalSymmetry, parse_point_group
 
 __all__ = ["Parameters", "check_name", "field_defaults", "field_names"]
 
@@ -58,7 +58,15 @@ class Parameters(
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             object.__setattr__(self, field.name, checked(field, value))
-        _ = self.symmetry
+        object.__setattr__(self, "point_group", parse_point_group(self.point_group))
+        if (self.twist_deg is None) != (self.rise_A is None):
+            given, missing = ("twist_deg", "rise_A")[
+                :: 1 if self.rise_A is None else -1
+            ]
+            raise InputError(
+                f"{given} is given without {missing}. Give both, or neither for a "
+                "refinement without helical symmetry."
+            )
         outer = self.outer_diameter_A
         if outer is not None and self.inner_diameter_A >= outer:
             raise InputError(
@@ -79,8 +87,10 @@ class Parameters(
             )
 
     @property
-    def symmetry(self) -> HelicalSymmetry:
-        """Twist, rise and point group as one object."""
+    def symmetry(self) -> HelicalSymmetry | None:
+        """Twist, rise and point group as one object; None if asymmetric."""
+        if self.twist_deg is None or self.rise_A is None:
+            return None
         return HelicalSymmetry(self.twist_deg, self.rise_A, self.point_group)
 
     def search_diameters_A(self, outer_A: float) -> tuple[float, float]:
@@ -100,6 +110,16 @@ class Parameters(
             self.inner_diameter_A if inner is None else inner,
             outer_A if outer is None else outer,
         )
+
+    @property
+    def cyclic(self) -> int:
+        """Fold of the rotation axis along the helix, the n of Cn or Dn."""
+        return int(self.point_group[1:])
+
+    @property
+    def dihedral(self) -> bool:
+        """Whether a two-fold lies across the helix axis."""
+        return self.point_group.startswith("D")
 
     def changed(self, **values: Any) -> Parameters:
         """Return a copy with some fields changed.

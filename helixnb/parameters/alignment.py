@@ -93,3 +93,24 @@ class AlignmentParameters:
         "from twist disorder and error in the symmetry.",
         when="More for filaments with strong twist disorder.",
     )
+    filament_averaging_A: float = parameter(
+        0.0,
+        unit="A",
+        low=0,
+        high=5000,
+        group=GROUP,
+        doc="Distance along a filament over which in-plane angles, tilts and shifts "
+        "across it are averaged into the priors of each segment; 0 keeps the given "
+        "priors.",
+        when="Twice the distance between boxes for straight filaments in noisy images.",
+        relion="--helical_sigma_distance",
+    )
+    particle_scale: bool = parameter(
+        True,
+        unit="",
+        group=GROUP,
+        doc="Weigh each image by how strongly it shows the reference; images that "
+        "show its opposite are left out.",
+        when="Off to compare.",
+        cryosparc="Per-particle scale optimization",
+    )

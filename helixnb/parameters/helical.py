@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from helixnb.parameters.field import parameter
@@ -14,24 +13,26 @@ GROUP = "Helical symmetry"
 class HelicalParameters:
     """Helical symmetry and where it is applied."""
 
-    twist_deg: float = parameter(
-        dataclasses.MISSING,
+    twist_deg: float | None = parameter(
+        None,
         unit="deg",
         low=-180,
         high=180,
         group=GROUP,
-        doc="Helical twist per subunit; positive is right-handed.",
+        doc="Helical twist per subunit, positive if right-handed; None with the rise "
+        "refines without helical symmetry.",
         when="Whenever known; leave out (with the rise) for an asymmetric refinement.",
         cryosparc="Helical twist estimate",
         relion="--helical_twist_initial",
     )
-    rise_A: float = parameter(
-        dataclasses.MISSING,
+    rise_A: float | None = parameter(
+        None,
         unit="A",
         low=0.01,
         high=1000,
         group=GROUP,
-        doc="Helical rise per subunit.",
+        doc="Helical rise per subunit; None with the twist refines without helical "
+        "symmetry.",
         when="Whenever known; leave out (with the twist) for an asymmetric refinement.",
         cryosparc="Helical rise estimate",
         relion="--helical_rise_initial",
@@ -70,4 +71,28 @@ class HelicalParameters:
         when="4 to 5 while twist and rise are doubtful; 0 for flexible filaments.",
         cryosparc="Resolution to begin real-space symmetrization",
         relion="--helical_z_percentage",
+    )
+    limit_shifts: str = parameter(
+        "always",
+        unit="",
+        choices=("always", "final", "never"),
+        group=GROUP,
+        doc="When shifts along the axis are limited to half a rise, so that each "
+        "subunit of the specimen counts once: in every iteration, in a last one "
+        "after the others have converged, or never. Needed for symmetry expansion.",
+        when="'final' or 'never' to let images find their place further along the "
+        "axis; references are symmetric, so this seldom changes the result.",
+        cryosparc="Limit shifts along the helical axis",
+        relion="--helical_offset_step",
+    )
+    axial_range_A: float | None = parameter(
+        None,
+        unit="A",
+        low=0.1,
+        high=1000,
+        group=GROUP,
+        doc="Largest shift along the axis where it is not limited to half a rise; "
+        "None takes half the distance between boxes.",
+        when="In asymmetric refinement: at least half of the true rise.",
+        relion="--offset_range",
     )

@@ -45,3 +45,12 @@ class InitialParameters:
         "assignments, in which structure grows out of the featureless density.",
         when="More for very noisy images; the start from a given map needs none.",
     )
+    cylindrical_model: bool = parameter(
+        False,
+        unit="",
+        group=GROUP,
+        doc="Start from a plain cylinder with the filament's diameters instead of a "
+        "density made from the images.",
+        when="If the in-plane angles of the filaments are not known.",
+        cryosparc="Use cylindrical model",
+    )

@@ -45,3 +45,35 @@ class ResolutionParameters:
         when="For long or short runs.",
         cryosparc="Maximum number of iterations",
     )
+    max_low_resolution_iterations: int = parameter(
+        12,
+        unit="iterations",
+        low=1,
+        high=1000,
+        group=GROUP,
+        doc="Iterations after which a refinement that has not come below 6 A ends; "
+        "until then a standstill at low resolution does not end it.",
+        when="More for asymmetric refinements, which converge slowly.",
+        cryosparc="Maximum number of iterations below 6A",
+    )
+    extra_passes: int = parameter(
+        0,
+        unit="iterations",
+        low=0,
+        high=100,
+        group=GROUP,
+        doc="Iterations made after the resolution has stopped improving.",
+        when="If twist and rise still move in the last iterations.",
+        cryosparc="Number of extra final passes",
+    )
+    batch_images: int | None = parameter(
+        None,
+        unit="images",
+        low=2,
+        high=10_000_000,
+        group=GROUP,
+        doc="Images of the first iterations, whole filaments, doubled in each one "
+        "after the bootstrap until all are used; None takes 5,000.",
+        when="More for very noisy images; the number of images to use all at once.",
+        cryosparc="Initial batch size",
+    )

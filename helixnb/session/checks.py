@@ -30,7 +30,7 @@ def check_particles(particles: ParticleSet) -> None:
     Raises
     ------
     InputError
-        Fewer than two filaments, a tiny box, or segments without in-plane angle.
+        Fewer than two filaments, or a tiny box.
     """
     source = particles.source
     if particles.box_px < MIN_BOX_PX:
@@ -44,14 +44,49 @@ def check_particles(particles: ParticleSet) -> None:
             "needed, because half-sets are split by filament. Check "
             "rlnMicrographName and rlnHelicalTubeID."
         )
+
+
+def check_start(
+    particles: ParticleSet, parameters: Parameters, *, given_map: bool
+) -> None:
+    """Refuse a first density that cannot be made.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+        As read.
+    parameters : Parameters
+        Of the first iteration.
+    given_map : bool
+        Whether the user gives a density to start from.
+
+    Raises
+    ------
+    InputError
+        Segments without in-plane angle where the images are to make the density, a
+        cylinder without a diameter, or a cylinder beside a given density.
+    """
     unknown = ~np.isfinite(particles.psi_prior_deg)
-    if unknown.any():
+    cylinder = parameters.cylindrical_model
+    if unknown.any() and not (cylinder or given_map):
         row = int(np.flatnonzero(unknown)[0]) + 1
         raise InputError(
-            f"{source}: {int(unknown.sum())} of {len(particles)} segments have no "
-            f"in-plane angle (the first is row {row} of the particles). Give "
-            "rlnAnglePsiPrior or rlnAnglePsi, the direction of the filament, or "
-            "leave those segments out."
+            f"{particles.source}: {int(unknown.sum())} of {len(particles)} segments "
+            f"have no in-plane angle (the first is row {row} of the particles), so "
+            "they cannot make an initial density. Give rlnAnglePsiPrior or "
+            "rlnAnglePsi, the direction of the filament; or start from a cylinder "
+            "with cylindrical_model=True and outer_diameter_A; or from a map with "
+            "initial_map."
+        )
+    if cylinder and given_map:
+        raise InputError(
+            "Both cylindrical_model and initial_map are given: choose one to start "
+            "from."
+        )
+    if cylinder and parameters.outer_diameter_A is None:
+        raise InputError(
+            "cylindrical_model needs outer_diameter_A, the diameter of the filament "
+            "in Angstrom."
         )
 
 
@@ -84,7 +119,7 @@ def check_fit(particles: ParticleSet, parameters: Parameters) -> None:
         raise InputError(
             f"inner_diameter_A is {parameters.inner_diameter_A:g} A, but {box}."
         )
-    if parameters.rise_A > box_A / 2:
+    if parameters.rise_A is not None and parameters.rise_A > box_A / 2:
         raise InputError(
             f"rise_A is {parameters.rise_A:g} A, more than half of the box: {box}. No "
             "box would hold a subunit and the next one. Check the rise (Angstrom per "

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from helixnb.backend import Backend
     from helixnb.particles import ParticleSet
     from helixnb.session.activity import Activity, Listeners
+    from helixnb.session.initial_map import InitialMap
     from helixnb.session.progress import ProgressReport, StepProgress
     from helixnb.state import State
 
@@ -38,6 +39,7 @@ class Computing(LabelledResults):
     _activity: Activity
     _backend: Backend
     _checkpoint: Path | None
+    _initial_map: InitialMap | None
     _listeners: Listeners
     _particles: ParticleSet
     _progress: ProgressReport
@@ -177,6 +179,7 @@ class Computing(LabelledResults):
             self._particles,
             device=self._backend.name,
             seed=self._seed,
+            initial_map=self._initial_map,
         )
 
     def _loop(self, n: int | None) -> None:
@@ -198,6 +201,7 @@ class Computing(LabelledResults):
                 self._particles,
                 self._backend,
                 self._seed,
+                self._initial_map,
                 progress=self._progress,
                 notify=self._listeners,
             )

@@ -34,7 +34,8 @@ def facts(session: Session) -> list[tuple[str, str]]:
     ]
     state = session.state
     if state is None:
-        rows.append(("twist, rise", f"{now.symmetry} (as given)"))
+        given = f"{now.symmetry} (as given)" if now.symmetry else "none imposed"
+        rows.append(("twist, rise", given))
         rows.append(("iteration", "none yet: call session.step()"))
     else:
         rows.extend(_state_facts(state))
@@ -52,8 +53,7 @@ def _state_facts(state: State) -> list[tuple[str, str]]:
         ),
         (
             "twist, rise",
-            f"{state.symmetry.twist_deg:.3f} deg, {state.symmetry.rise_A:.3f} A, "
-            f"{state.symmetry.point_group}",
+            state.symmetry_text,
         ),
     ]
     if state.scores is not None:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     import os
 
     from helixnb.parameters import Parameters
+    from helixnb.session.initial_map import InitialMap
     from helixnb.session.static_mask import StaticMask
     from helixnb.session.timeline import Moment
     from helixnb.state import State
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when a file of the version before cannot be read any more."""
 
 
@@ -44,6 +45,8 @@ class SavedSession:
         Device that computed the last state.
     seed : int
         Seed of the session.
+    initial_map : InitialMap or None
+        What it started from, if the user gave it.
     particles : dict
         ``path``, ``bytes`` and ``rows`` of the STAR file.
     parameters : Parameters
@@ -60,6 +63,7 @@ class SavedSession:
     versions: dict[str, str]
     device: str
     seed: int
+    initial_map: InitialMap | None
     particles: dict[str, Any]
     parameters: Parameters
     rows: list[dict[str, Any]]
@@ -101,6 +105,7 @@ def save(
     *,
     device: str,
     seed: int,
+    initial_map: InitialMap | None,
 ) -> None:
     """Write a session's file, complete or not at all.
 
@@ -116,12 +121,15 @@ def save(
         Device that computed the state.
     seed : int
         Seed of the session.
+    initial_map : InitialMap or None
+        What it started from, if the user gave it.
     """
     saved = SavedSession(
         schema=SCHEMA,
         versions=versions(),
         device=device,
         seed=seed,
+        initial_map=initial_map,
         particles=describe_particles(particles),
         parameters=now.parameters,
         rows=list(now.rows),

@@ -138,13 +138,23 @@ class Inspecting(LabelledResults):
         -------
         pandas.DataFrame
             See `helixnb.inspection.spectra.layer_lines`.
+
+        Raises
+        ------
+        InputError
+            Without a symmetry, neither imposed nor given.
         """
         now = self._inspection()
-        symmetry = now.state.symmetry
+        found = now.state.symmetry
+        if found is None and (twist_deg is None or rise_A is None):
+            raise InputError(
+                "No helical symmetry is imposed: give twist_deg and rise_A to see "
+                "where they would allow layer lines."
+            )
         chosen = HelicalSymmetry(
-            symmetry.twist_deg if twist_deg is None else twist_deg,
-            symmetry.rise_A if rise_A is None else rise_A,
-            symmetry.point_group,
+            now.state.twist_deg if twist_deg is None else twist_deg,
+            now.state.rise_A if rise_A is None else rise_A,
+            now.state.parameters.point_group,
         )
         return spectra.layer_lines(
             chosen,

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from helixnb import refinement
+from helixnb import initial, refinement
 from helixnb.errors import InputError
 from helixnb.session.history import history_row
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from helixnb.backend import Backend
     from helixnb.particles import ParticleSet
+    from helixnb.session.initial_map import InitialMap
     from helixnb.session.progress import ProgressReport
     from helixnb.session.timeline import Timeline
     from helixnb.state import State
@@ -27,6 +28,7 @@ def iterate_once(
     particles: ParticleSet,
     backend: Backend,
     seed: int,
+    initial_map: InitialMap | None,
     *,
     progress: ProgressReport,
     notify: Callable[[], None],
@@ -43,6 +45,8 @@ def iterate_once(
         Device that computes.
     seed : int
         Seed of the initial density.
+    initial_map : InitialMap or None
+        A density to start from instead.
     progress : ProgressReport
         Told what is being done.
     notify : callable
@@ -60,7 +64,10 @@ def iterate_once(
     stale = previous is not None and previous.iteration == 0
     if previous is None or (stale and previous.parameters != used):
         with progress.of("initial density") as report:
-            previous = refinement.initial_state(particles, used, backend, seed, report)
+            given = None if initial_map is None else initial_map.volume
+            previous = initial.initial_state(
+                particles, used, backend, seed, report, given
+            )
         timeline.publish_initial(previous)
         notify()
     with progress.of(f"iteration {previous.iteration + 1}") as report:
@@ -117,20 +124,22 @@ def finished(timeline: Timeline, done: int, n: int | None) -> bool:
 
 def _log(state: State, seconds: float, seen: tuple[str, ...]) -> None:
     """Write one line for each iteration, and one for each new flag."""
-    if state.iteration == 1:
+    if state.iteration == 1 and state.symmetry is None:
+        log.info("Refining without helical symmetry")
+    elif state.iteration == 1:
         log.info(
             "Refining with helical symmetrization degree of %d enforced",
             state.symmetry_order,
         )
     log.info(
-        "iteration %d: resolution %.2f A, aligned to %.2f A, twist %.3f deg, "
-        "rise %.3f A, order %d, %.1f s",
+        "iteration %d: resolution %.2f A, aligned to %.2f A, %s, order %d, "
+        "%d images, %.1f s",
         state.iteration,
         state.resolution_A,
         state.align_resolution_A,
-        state.symmetry.twist_deg,
-        state.symmetry.rise_A,
+        state.symmetry_text,
         state.symmetry_order,
+        state.used.sum(),
         seconds,
     )
     for flag in (flag for flag in state.flags if flag not in seen):

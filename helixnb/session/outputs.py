@@ -60,8 +60,14 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
         {
             "map.mrc": maps.average,
             "map_sharpened.mrc": maps.sharpened,
-            "map_symmetrized.mrc": maps.symmetrised,
-            "map_symmetrized_sharpened.mrc": maps.symmetrised_sharpened,
+            **{
+                name: grown
+                for name, grown in (
+                    ("map_symmetrized.mrc", maps.symmetrised),
+                    ("map_symmetrized_sharpened.mrc", maps.symmetrised_sharpened),
+                )
+                if grown is not None
+            },
             "half_map_A.mrc": state.half_maps[0],
             "half_map_B.mrc": state.half_maps[1],
             "local_resolution.mrc": session.local_resolution.to_numpy(),
@@ -70,7 +76,8 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
             "mask_fsc_tight.mrc": masks["tight"],
         },
         pixel_size_A,
-        f"helixnb {version('helixnb')} iteration {state.iteration}: {state.symmetry}",
+        f"helixnb {version('helixnb')} iteration {state.iteration}: "
+        f"{state.symmetry_text}",
     )
     write_poses(out_dir / "particles.star", state, particles)
     if particles.native is not None:
@@ -169,9 +176,9 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
     state, particles = session._needed_state(), session.particles
     rows = session.history
     return {
-        "twist_deg": float(state.symmetry.twist_deg),
-        "rise_A": float(state.symmetry.rise_A),
-        "point_group": state.symmetry.point_group,
+        "twist_deg": state.symmetry.twist_deg if state.symmetry else None,
+        "rise_A": state.symmetry.rise_A if state.symmetry else None,
+        "point_group": state.parameters.point_group,
         "resolution_A": float(state.resolution_A),
         "resolution_0.5_A": session.fsc.attrs["resolution_0.5"],
         "b_factor_A2": maps.b_factor_A2,

@@ -6,6 +6,7 @@ so what a user clicked on a dashboard is in it as well.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from helixnb.parameters import field_defaults, field_names
@@ -14,6 +15,7 @@ from helixnb.session.files import versions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from helixnb.session.initial_map import InitialMap
     from helixnb.session.session import Session
     from helixnb.session.static_mask import StaticMask
 
@@ -47,6 +49,7 @@ def reproducing_script(session: Session) -> str:
         *(f"    {name}={value!r}," for name, value in _chosen(first).items()),
         f"    device={session.device!r},",
         f"    seed={session.seed!r},",
+        *_initial_map(session._initial_map),
         ")",
         f"assert len(session.particles) == {len(particles)}",
         *_mask(now.static_mask, first["mask"]),
@@ -64,6 +67,17 @@ def _mask(mask: StaticMask | None, first: str) -> Iterator[str]:
     yield f"session.use_mask({mask.source or 'mask.mrc'!r})"
     if first != "static":
         yield f"session.parameters.mask = {first!r}"
+
+
+def _initial_map(given: InitialMap | None) -> Iterator[str]:
+    if given is None:
+        return
+    if given.source is None:
+        yield "    initial_map=...,  # an array of which only its maker knows"
+    else:
+        yield f"    initial_map={given.source!r},"
+    if given.aligned:
+        yield "    align_initial_map=True,"
 
 
 def _parameters(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +99,10 @@ def _steps(
     for i, parameters in enumerate(used):
         edits = {}
         if i > 0:
-            found = {name: rows[i - 1][column] for name, column in _FOUND.items()}
+            found = {
+                name: None if math.isnan(rows[i - 1][column]) else rows[i - 1][column]
+                for name, column in _FOUND.items()
+            }
             expected = used[i - 1] | found
             edits = {n: v for n, v in parameters.items() if v != expected[n]}
         if edits:

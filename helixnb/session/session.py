@@ -19,9 +19,10 @@ from helixnb.parameters import Parameters, field_names
 from helixnb.particles import ParticleSet
 from helixnb.session import describe, files
 from helixnb.session.activity import Activity, Listeners
-from helixnb.session.checks import check_fit, check_particles
+from helixnb.session.checks import check_fit, check_particles, check_start
 from helixnb.session.computing import Computing
 from helixnb.session.history import compared
+from helixnb.session.initial_map import fitted_map
 from helixnb.session.inspecting import Inspecting
 from helixnb.session.labelled import LabelledResults
 from helixnb.session.parameters import EditableParameters
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
+    from helixnb.session.initial_map import AnyMap, InitialMap
     from helixnb.state import State
 
 log = logging.getLogger("helixnb")
@@ -71,6 +73,11 @@ class Session(Computing, Inspecting):
     checkpoint : path, optional
         File that every finished iteration is saved to, so that a killed program
         loses one iteration at most; `load` resumes from it.
+    initial_map : path, ndarray or xarray.DataArray, optional
+        Density to start from, filament along z, of any box and voxel size; it is
+        low-passed to ``initial_lowpass_A`` and scaled to the images.
+    align_initial_map : bool
+        Turn the long axis of that density to z and centre it.
 
     Raises
     ------
@@ -91,6 +98,7 @@ class Session(Computing, Inspecting):
         "_activity",
         "_backend",
         "_checkpoint",
+        "_initial_map",
         "_listeners",
         "_particles",
         "_progress",
@@ -108,12 +116,20 @@ class Session(Computing, Inspecting):
         progress: bool | None = None,
         keep_states: int = 5,
         checkpoint: str | os.PathLike[str] | None = None,
+        initial_map: AnyMap | InitialMap | None = None,
+        align_initial_map: bool = False,
     ) -> None:
         if int(seed) != seed or seed < 0:
             raise InputError(f"seed must be a whole number >= 0, got {seed!r}.")
         check_particles(particles)
         check_fit(particles, parameters)
+        check_start(particles, parameters, given_map=initial_map is not None)
         self._particles = particles
+        self._initial_map = (
+            None
+            if initial_map is None
+            else fitted_map(initial_map, particles, align_axis=align_initial_map)
+        )
         self._backend = get_backend(device)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self._seed = int(seed)
@@ -142,6 +158,8 @@ class Session(Computing, Inspecting):
         progress: bool | None = None,
         keep_states: int = 5,
         checkpoint: str | os.PathLike[str] | None = None,
+        initial_map: AnyMap | InitialMap | None = None,
+        align_initial_map: bool = False,
         **parameters: Any,
     ) -> Session:
         """Start from the particles of another program, or from a RELION refinement.
@@ -152,12 +170,13 @@ class Session(Computing, Inspecting):
             RELION's particle STAR file with helical columns; CryoSPARC's `.cs` file
             with filaments; RELION's optimiser or model file of a helical refinement,
             which also tells symmetry and spreads.
-        twist_deg : float
-            Twist per subunit in degrees, positive = right-handed; near the truth. May
-            be left out where a RELION refinement tells.
-        rise_A : float
-            Rise per subunit in Angstrom; likewise.
-        device, seed, progress, keep_states, checkpoint
+        twist_deg : float, optional
+            Twist per subunit in degrees, positive = right-handed; near the truth.
+            Without twist and rise, and without a RELION refinement that tells them,
+            the refinement is asymmetric.
+        rise_A : float, optional
+            Rise per subunit in Angstrom.
+        device, seed, progress, keep_states, checkpoint, initial_map, align_initial_map
             As for `Session`.
         **parameters
             Other fields of `Parameters`.
@@ -180,6 +199,8 @@ class Session(Computing, Inspecting):
             progress=progress,
             keep_states=keep_states,
             checkpoint=checkpoint,
+            initial_map=initial_map,
+            align_initial_map=align_initial_map,
         )
 
     #: The name under which most notebooks know it.
@@ -315,6 +336,7 @@ class Session(Computing, Inspecting):
             progress=progress,
             keep_states=keep_states,
             checkpoint=checkpoint,
+            initial_map=saved.initial_map,
         )
         moment = Moment(
             saved.parameters,
@@ -368,6 +390,7 @@ class Session(Computing, Inspecting):
             progress=self._progress.show_bar,
             keep_states=self._timeline.keep_states,
             checkpoint=checkpoint,
+            initial_map=self._initial_map,
         )
         branch._timeline = Timeline(
             replace(now, edited=frozenset()), self._timeline.keep_states

@@ -63,9 +63,11 @@ class Moment:
 
 
 def _with_symmetry(parameters: Parameters, state: State) -> Parameters:
-    return parameters.changed(
-        twist_deg=state.symmetry.twist_deg, rise_A=state.symmetry.rise_A
-    )
+    """Parameters with the twist and rise that an iteration came to."""
+    found = state.symmetry
+    if found is None:
+        return parameters.changed(twist_deg=None, rise_A=None)
+    return parameters.changed(twist_deg=found.twist_deg, rise_A=found.rise_A)
 
 
 class Timeline:

@@ -1,0 +1,277 @@
+"""One pass over the particles of a half: E-step and M-step, chunk by chunk.
+
+Images are read, turned and scored in chunks of whole filaments, so that memory is
+bounded and segments of a filament can inform each other; sums and poses are what
+comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.backend import Backend
+from helixnb.core import images
+from helixnb.core.cylinder import CylinderGrid
+from helixnb.core.expectation import Posterior, SearchSettings, expectation
+from helixnb.core.fan import Fan
+from helixnb.core.initial_model import random_posterior
+from helixnb.core.maximization import Accumulator
+from helixnb.core.particle_scale import fit_scales
+from helixnb.core.poses import Poses, summarise
+from helixnb.core.priors import Priors
+from helixnb.core.scoring import Chunk, make_frames
+from helixnb.core.search import SearchLevel
+from helixnb.particles import ParticleSet
+from helixnb.progress import Progress, Stopwatch
+
+CHUNK_IMAGES = 96
+"""Images held at once; a longer filament is still kept whole."""
+
+
+@dataclass(frozen=True)
+class ParticlePass:
+    """What stays the same for all chunks of one pass.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    contrast : ndarray of float64, shape (n, 6)
+        CTF coefficients of all particles.
+    priors : Priors
+        Centres of the pose priors of all particles.
+    scale : ndarray of float64, shape (n,)
+        Contrast of the reference in each image; 0 for images not to be used.
+    noise_power : ndarray of float64, shape (box // 2 + 1,)
+    grid : CylinderGrid
+        Of the sums.
+    backend : Backend
+    clock : Stopwatch
+    """
+
+    particles: ParticleSet
+    contrast: NDArray[np.float64]
+    priors: Priors
+    scale: NDArray[np.float64]
+    noise_power: NDArray[np.float64]
+    grid: CylinderGrid
+    backend: Backend
+    clock: Stopwatch
+
+    @property
+    def spacing_per_A(self) -> float:
+        """One Fourier pixel, 1/A."""
+        return 1 / (self.particles.box_px * self.particles.pixel_size_A)
+
+    def load(self, index: NDArray[np.integer]) -> Chunk:
+        """Read and transform some particles.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            Particles, by their position in the set.
+        """
+        particles = self.particles
+        with self.clock("read"):
+            stack = images.normalise(particles.read(index))
+        with self.clock("transform"):
+            transforms = images.padded_transforms(stack, self.grid.k_max)
+        flip = particles.flip_ratio[index]
+        priors, scale = self.priors, self.scale[index]
+        filament = particles.filament[index]
+        if not priors.psi_known.all():
+            # Directions found one by one have no polarity to share.
+            filament = np.arange(len(index), dtype=np.int32)
+        return Chunk(
+            transforms=transforms,
+            contrast=self.contrast[index],
+            psi_prior_deg=priors.psi_deg[index],
+            tilt_prior_deg=priors.tilt_deg[index],
+            shift_prior_px=priors.shift_px[index],
+            polarity_prior=np.stack([1 - flip, flip], axis=1),
+            filament=filament,
+            axial_px=particles.axial_A[index] / particles.pixel_size_A,
+            # Images left out of the sums are still aligned.
+            scale=np.where(scale > 0, scale, 1.0),
+        )
+
+    def accumulate(
+        self,
+        sums: Accumulator,
+        index: NDArray[np.integer],
+        chunk: Chunk,
+        posterior: Posterior,
+    ) -> None:
+        """Add the images of a chunk to the sums with their posterior weights.
+
+        Parameters
+        ----------
+        sums : Accumulator
+            Changed in place.
+        index : ndarray of int
+            Particles of the chunk, by their position in the set.
+        chunk : Chunk
+            Images that `posterior` belongs to.
+        posterior : Posterior
+            Weights of their poses.
+        """
+        wide = replace(posterior.level, k_max=self.grid.k_max)
+        chunk = replace(chunk, scale=self.scale[index])
+        with self.clock("rotate"):
+            frames = make_frames(
+                chunk,
+                posterior.cells,
+                wide,
+                self.noise_power,
+                self.spacing_per_A,
+                self.backend,
+            )
+        with self.clock("M-step"):
+            sums.add(posterior, frames, len(chunk), self.backend)
+
+
+def chunks_of_filaments(
+    index: NDArray[np.integer], filament: NDArray[np.int32]
+) -> Iterator[NDArray[np.integer]]:
+    """Group particles into chunks that keep filaments whole.
+
+    Parameters
+    ----------
+    index : ndarray of int
+        Particles to go through.
+    filament : ndarray of int32
+        Filament of every particle of the set.
+
+    Yields
+    ------
+    ndarray of int
+    """
+    ordered = index[np.argsort(filament[index], kind="stable")]
+    breaks = np.flatnonzero(np.diff(filament[ordered])) + 1
+    chunk: list[NDArray[np.integer]] = []
+    size = 0
+    for members in np.split(ordered, breaks):
+        if size and size + len(members) > CHUNK_IMAGES:
+            yield np.concatenate(chunk)
+            chunk, size = [], 0
+        chunk.append(members)
+        size += len(members)
+    if chunk:
+        yield np.concatenate(chunk)
+
+
+def align_half(
+    run: ParticlePass,
+    index: NDArray[np.integer],
+    fans: list[Fan],
+    settings: SearchSettings,
+    poses: Poses,
+    progress: Progress,
+) -> tuple[Accumulator, int]:
+    """Score the particles of one half against its reference and sum them.
+
+    Parameters
+    ----------
+    run : ParticlePass
+        What all chunks share.
+    index : ndarray of int
+        Particles of the half.
+    fans : list of Fan
+        Its reference at each search level.
+    settings : SearchSettings
+        How the posterior is formed.
+    poses : Poses
+        Of all particles; those of `index` are written in place.
+    progress : callable
+        Told how many images are aligned.
+
+    Returns
+    -------
+    sums : Accumulator
+    cells_scored : int
+    """
+
+    def align(
+        members: NDArray[np.integer],
+    ) -> tuple[NDArray[np.integer], Accumulator, Poses, int]:
+        chunk = run.load(members)
+        with run.clock("E-step"):
+            posterior = expectation(
+                chunk,
+                fans,
+                run.noise_power,
+                settings,
+                spacing_per_A=run.spacing_per_A,
+                backend=run.backend,
+            )
+            fit = fit_scales(
+                chunk,
+                posterior,
+                fans[-1],
+                run.noise_power,
+                run.spacing_per_A,
+                run.backend,
+            )
+            found = summarise(chunk, posterior, fit, run.grid.cyclic)
+        sums = Accumulator.empty(run.grid)
+        run.accumulate(sums, members, chunk, posterior)
+        return members, sums, found, posterior.cells_scored
+
+    total = Accumulator.empty(run.grid)
+    scored = done = 0
+    chunks = chunks_of_filaments(index, run.particles.filament)
+    for members, sums, found, cells in run.backend.map(align, chunks):
+        total += sums
+        poses.put(members, found)
+        scored += cells
+        done += len(members)
+        progress("align", done, len(index))
+    return total, scored
+
+
+def sum_half_at_random(
+    run: ParticlePass,
+    index: NDArray[np.integer],
+    level: SearchLevel,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> Accumulator:
+    """Sum particles at their given in-plane angles and random azimuths.
+
+    Parameters
+    ----------
+    run : ParticlePass
+        What all chunks share.
+    index : ndarray of int
+        Particles to sum.
+    level : SearchLevel
+        One cell along psi, tilt and transverse shift.
+    rng : numpy.random.Generator
+        Draws azimuths and polarities.
+    progress : callable
+        Told how many images are summed.
+
+    Returns
+    -------
+    Accumulator
+    """
+    chunks = list(chunks_of_filaments(index, run.particles.filament))
+
+    def add(
+        job: tuple[NDArray[np.integer], np.random.Generator],
+    ) -> Accumulator:
+        members, own_rng = job
+        chunk = run.load(members)
+        sums = Accumulator.empty(run.grid)
+        run.accumulate(sums, members, chunk, random_posterior(chunk, level, own_rng))
+        return sums
+
+    total = Accumulator.empty(run.grid)
+    jobs = zip(chunks, rng.spawn(len(chunks)), strict=True)
+    for sums in run.backend.map(add, jobs):
+        total += sums
+        progress("initial density", total.n_images, len(index))
+    return total

@@ -1,0 +1,212 @@
+"""What an iteration does: how far it looks, with how many images, and when it ends.
+
+A refinement goes through three stages. In the bootstrap both halves share a reference
+and structure grows out of a featureless density; then the halves part and the band
+follows their FSC; last, once nothing improves, come the final passes, with shifts
+along the axis limited to half a rise. The decisions are made here, each from the
+state before and the parameters, so that an edited parameter takes effect at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.job import Job
+from helixnb.state import State
+
+BOOTSTRAP_RESOLUTION_A = (16.0, 10.0)
+"""Alignment resolution at the start and the end of the bootstrap."""
+
+RESOLUTION_GROWTH = 1.25
+"""Most that the alignment band may widen in one iteration."""
+
+LOW_RESOLUTION_A = 6.0
+"""Coarser than this a standstill may be a pause, so it does not end a refinement."""
+
+BATCH_IMAGES = 5000
+"""Images of the first iterations where the user does not say."""
+
+BATCH_GROWTH = 2.0
+"""Growth of the batch in each iteration after the bootstrap."""
+
+PATIENCE = 3
+"""Iterations without a better resolution after which a refinement stands still."""
+
+GAIN = 0.01
+"""Relative improvement of the resolution that counts as one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one iteration does.
+
+    Parameters
+    ----------
+    bootstrapping : bool
+        Whether structure still grows from a shared reference.
+    final : bool
+        Whether this is one of the passes after convergence.
+    align_k : int
+        Band limit of the alignment, Fourier pixels.
+    axial_range_A : float
+        Length of the range of axial shifts, centred on zero.
+    regrown : bool
+        Whether references are re-grown over the whole box by the symmetry.
+    used : ndarray of bool, shape (n,)
+        Images of this iteration.
+    """
+
+    bootstrapping: bool
+    final: bool
+    align_k: int
+    axial_range_A: float
+    regrown: bool
+    used: NDArray[np.bool_]
+
+
+def plan(job: Job, state: State) -> Plan:
+    """Decide what the iteration after a state does.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    state : State
+        The iteration before.
+
+    Returns
+    -------
+    Plan
+    """
+    bootstrapping = (
+        not state.structured_start
+        and state.iteration + 1 <= job.parameters.bootstrap_iterations
+    )
+    final = not bootstrapping and state.passes_left is not None
+    limit = job.parameters.limit_shifts
+    limited = limit == "always" or (limit == "final" and final)
+    return Plan(
+        bootstrapping=bootstrapping,
+        final=final,
+        align_k=_align_band(job, state, bootstrapping),
+        axial_range_A=job.axial_range_A(limited),
+        regrown=not bootstrapping and _may_regrow(job, state),
+        used=_batch(job, state, bootstrapping),
+    )
+
+
+def _align_band(job: Job, state: State, bootstrapping: bool) -> int:
+    """Fourier radius of this iteration's alignment."""
+    if bootstrapping:
+        coarse, fine = BOOTSTRAP_RESOLUTION_A
+        n = max(job.parameters.bootstrap_iterations - 1, 1)
+        wanted = coarse * (fine / coarse) ** (state.iteration / n)
+    else:
+        wanted = state.next_align_resolution_A
+    limit = job.parameters.max_align_resolution_A
+    return job.band(wanted if limit is None else max(wanted, limit))
+
+
+def _may_regrow(job: Job, state: State) -> bool:
+    """Whether references may be re-grown by the symmetry over the whole box.
+
+    Re-growing locks the symmetry in, so it waits until an iteration without it has
+    left twist and rise where they were, to within what moves density at the box ends
+    by a quarter of the resolution.
+    """
+    parameters = job.parameters
+    start = parameters.real_space_symmetry_A
+    used, found = state.parameters.symmetry, state.symmetry
+    if start == 0 or state.resolution_A > start or used is None or found is None:
+        return False
+    if state.regrown or not parameters.search_symmetry:
+        return True
+    copies = job.box * job.pixel / 2 / found.rise_A
+    turn = np.deg2rad(found.twist_deg - used.twist_deg) * state.survey.outer_radius_A
+    moved = copies * max(abs(turn), abs(found.rise_A - used.rise_A))
+    return bool(moved < state.resolution_A / 4)
+
+
+def _batch(job: Job, state: State, bootstrapping: bool) -> NDArray[np.bool_]:
+    """Choose the images of this iteration: whole filaments, equally of both halves.
+
+    The order of filaments is fixed by the seed, so every batch contains the one
+    before it.
+    """
+    half, filament = state.survey.half, job.particles.filament
+    wanted = job.parameters.batch_images or BATCH_IMAGES
+    if not bootstrapping:
+        wanted = max(wanted, int(BATCH_GROWTH * state.used.sum()))
+    used = np.ones(len(half), bool)
+    if wanted >= len(half):
+        return used
+    rank = np.random.default_rng([state.seed, 1]).permutation(filament.max() + 1)
+    order = np.argsort(rank[filament], kind="stable")
+    for h in (0, 1):
+        members = order[half[order] == h]
+        # The filament that the limit falls in is taken whole.
+        last = members[min((wanted + 1) // 2, len(members)) - 1]
+        used[members] = rank[filament[members]] <= rank[filament[last]]
+    return used
+
+
+def next_resolution(job: Job, align_k: int, reached_A: float) -> float:
+    """Widen the band gradually towards the FSC's crossing.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    align_k : int
+        Band limit that was used, Fourier pixels.
+    reached_A : float
+        Resolution by the FSC.
+
+    Returns
+    -------
+    float
+        Angstrom.
+    """
+    widest = job.box * job.pixel / (align_k * RESOLUTION_GROWTH)
+    return max(reached_A, widest)
+
+
+def ending(
+    job: Job, state: State, made: Plan, reached_A: float
+) -> tuple[int, int | None]:
+    """Tell how far a refinement is from its end.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    state : State
+        The iteration before.
+    made : Plan
+        What the iteration did.
+    reached_A : float
+        Resolution it came to.
+
+    Returns
+    -------
+    stalled : int
+        Iterations since the resolution last improved.
+    passes_left : int or None
+        Final passes still to make, 0 at the end; None while it improves.
+    """
+    better = reached_A < state.resolution_A * (1 - GAIN)
+    stalled = 0 if better or made.bootstrapping else state.stalled + 1
+    if made.final and state.passes_left is not None:
+        return stalled, max(state.passes_left - 1, 0)
+    parameters = job.parameters
+    at_the_limit = reached_A <= job.box * job.pixel / (job.box // 2 - 2)
+    low = reached_A > LOW_RESOLUTION_A and not at_the_limit
+    given_up = low and state.iteration + 1 >= parameters.max_low_resolution_iterations
+    settled = stalled >= PATIENCE and not low
+    if made.bootstrapping or not made.used.all() or not (settled or given_up):
+        return stalled, None
+    limiting = parameters.limit_shifts == "final" and parameters.symmetry is not None
+    return stalled, parameters.extra_passes + int(limiting)
