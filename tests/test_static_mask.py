@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb import Session, refinement
+from helixnb import Session, initial, refinement
 from helixnb.core.masks import cylinder
 from helixnb.errors import InputError
 from helixnb.io.mrc import write_map
@@ -39,7 +39,7 @@ class _Recorder(FakeRefinement):
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> _Recorder:
     fake = _Recorder()
-    monkeypatch.setattr(refinement, "initial_state", fake.initial_state)
+    monkeypatch.setattr(initial, "initial_state", fake.initial_state)
     monkeypatch.setattr(refinement, "step", fake.step)
     return fake
 
