@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from helixnb.errors import InputError
+    from helixnb.map_search import search_symmetry
     from helixnb.parameters import Parameters
     from helixnb.particles import ParticleSet
     from helixnb.session import Session
@@ -25,6 +26,7 @@ __all__ = [
     "ParticleSet",
     "Session",
     "__version__",
+    "search_symmetry",
     "simulate_segments",
 ]
 
@@ -34,6 +36,7 @@ _HOME_OF = {
     "Parameters": "helixnb.parameters",
     "ParticleSet": "helixnb.particles",
     "Session": "helixnb.session",
+    "search_symmetry": "helixnb.map_search",
     "simulate_segments": "helixnb.simulate",
 }
 

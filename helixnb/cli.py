@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from helixnb.errors import InputError
 from helixnb.parameters import Parameters
+from helixnb.search_command import add_search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_refine(commands)
+    add_search(commands)
     _add_demo(commands)
     _add_simulate(commands)
     return parser

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from helixnb.session import Session
     from helixnb.state import State
-    from helixnb.symmetry import HelicalSymmetry
 
 _SCRIPTS: list[Any] = [
     "bokeh"
@@ -178,12 +177,17 @@ def _projection(volume: xr.DataArray) -> hv.Image:
     return image.opts(title="sum along x", clim=limits)
 
 
-def _symmetry_tiles(symmetry: HelicalSymmetry | None) -> list[tuple[str, str]]:
+def _symmetry_tiles(state: State) -> list[tuple[str, str]]:
+    """Twist and rise, with their errors where the search tells them."""
+    symmetry = state.symmetry
     if symmetry is None:
         return [("none", "helical symmetry imposed")]
     return [
-        (f"{symmetry.twist_deg:.3f}°", f"twist per subunit, {symmetry.handedness}"),
-        (f"{symmetry.rise_A:.3f} Å", "rise per subunit"),
+        (
+            f"{symmetry.twist_deg:.3f}°{_error(state, 'twist_sd_deg')}",
+            f"twist per subunit, {symmetry.handedness}",
+        ),
+        (f"{symmetry.rise_A:.3f} Å{_error(state, 'rise_sd_A')}", "rise per subunit"),
     ]
 
 
@@ -192,7 +196,7 @@ def _facts(session: Session, state: State) -> str:
     seconds = float(session.history["seconds"].sum()) if session.iteration else 0.0
     point_group = state.parameters.point_group
     tiles = [
-        *_symmetry_tiles(state.symmetry),
+        *_symmetry_tiles(state),
         (f"{state.resolution_A:.2f} Å", "resolution, FSC 0.143"),
         (f"{session.fsc.attrs['resolution_0.5']:.2f} Å", "resolution, FSC 0.5"),
         (point_group, f"point group, symmetry order {state.symmetry_order}"),
@@ -210,6 +214,13 @@ def _facts(session: Session, state: State) -> str:
         f'<div class="fact"><b>{_escaped(value)}</b><span>{_escaped(name)}</span></div>'
         for value, name in tiles
     )
+
+
+def _error(state: State, name: str) -> str:
+    """Say the standard error after a value, where the search tells one."""
+    if state.scores is None or not state.scores.used:
+        return ""
+    return f" ± {getattr(state.scores, name):.1g}"
 
 
 def _flags(state: State) -> str:
@@ -235,6 +246,8 @@ def _sections(session: Session, divs: dict[str, str]) -> str:
         )
         if cards:
             parts.append(f'<h2>{title}</h2><div class="cards">{cards}</div>')
+    if session._needed_state().scores is not None:
+        parts.append(_table("Candidate symmetries", _candidate_cells(session)))
     parts.append(_table("Parameters of this iteration", _parameter_cells(session)))
     parts.append(_table("Provenance", _provenance(session)))
     return "\n".join(parts)
@@ -242,6 +255,19 @@ def _sections(session: Session, divs: dict[str, str]) -> str:
 
 def _named(divs: dict[str, str], prefix: str) -> tuple[str, ...]:
     return tuple(name for name in divs if name.startswith(prefix))
+
+
+def _candidate_cells(session: Session) -> list[tuple[str, ...]]:
+    """Candidates as text, under a row of headings."""
+    rows: list[tuple[str, ...]] = [
+        ("rank", "twist", "rise", "pitch", "score", "lags", "relation")
+    ]
+    for rank, c in enumerate(session.candidates.itertuples(), start=1):
+        numbers = f"{c.twist_deg:.3f}°", f"{c.rise_A:.3f} Å", f"{c.pitch_A:.1f} Å"
+        rows.append(
+            (str(rank), *numbers, f"{c.score:.3f}", str(c.lags), str(c.relation))
+        )
+    return rows
 
 
 def _parameter_cells(session: Session) -> list[tuple[str, ...]]:

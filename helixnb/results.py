@@ -6,21 +6,37 @@ they hand out, so a user's arithmetic never reaches into the refinement.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from helixnb.core.fsc import resolution_A
+from helixnb.symmetry import HelicalSymmetry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
+    from helixnb.core.candidates import Candidate
     from helixnb.core.symmetry_search import SymmetryScore
     from helixnb.particles import ParticleSet
-    from helixnb.state import State
+    from helixnb.state import State, SymmetryScores
 
 HALVES = ("A", "B")
+_CANDIDATE_COLUMNS = [
+    "twist_deg",
+    "rise_A",
+    "pitch_A",
+    "subunits_per_turn",
+    "hand",
+    "score",
+    "score_se",
+    "lags",
+    "relation",
+]
 _SCORES = {"half_A": "half A", "half_B": "half B", "joint": "both halves"}
 
 
@@ -123,12 +139,40 @@ def score_map(state: State) -> xr.Dataset | None:
     xarray.Dataset or None
         ``half_A``, ``half_B`` and ``joint`` over ``twist`` (degree) and ``rise``
         (angstrom); each has its optimum as attributes ``best_twist_deg``,
-        ``best_rise_A``, ``best_score`` and ``on_edge``. None if the iteration did
+        ``best_rise_A``, ``best_score`` and ``on_edge``, the joint one also its
+        standard errors ``twist_sd_deg`` and ``rise_sd_A``. None if the iteration did
         not search.
     """
     if state.scores is None:
         return None
-    joint = state.scores.joint
+    used = state.parameters
+    return labelled_scores(
+        state.scores,
+        {
+            "used_twist_deg": used.twist_deg,
+            "used_rise_A": used.rise_A,
+            "next_twist_deg": state.twist_deg,
+            "next_rise_A": state.rise_A,
+            "iteration": state.iteration,
+        },
+    )
+
+
+def labelled_scores(scores: SymmetryScores, attrs: dict[str, Any]) -> xr.Dataset:
+    """Score maps of any search, as `score_map` gives those of an iteration.
+
+    Parameters
+    ----------
+    scores : SymmetryScores
+        From `twist_rise.score`.
+    attrs : dict
+        Further attributes.
+
+    Returns
+    -------
+    xarray.Dataset
+    """
+    joint = scores.joint
 
     def scored(score: SymmetryScore, name: str) -> xr.Variable:
         optimum = {
@@ -137,26 +181,64 @@ def score_map(state: State) -> xr.Dataset | None:
             "best_score": score.best_score,
             "on_edge": score.on_edge,
         }
+        if score is joint:
+            optimum["twist_sd_deg"] = scores.twist_sd_deg
+            optimum["rise_sd_A"] = scores.rise_sd_A
         attrs = {"long_name": f"symmetry score of {name}", "units": "1"} | optimum
         return xr.Variable(("twist", "rise"), score.score.copy(), attrs)
 
     return xr.Dataset(
-        {
-            name: scored(getattr(state.scores, name), text)
-            for name, text in _SCORES.items()
-        },
+        {name: scored(getattr(scores, name), text) for name, text in _SCORES.items()},
         {
             "twist": variable("twist", joint.twist_deg, "degree", "twist per subunit"),
             "rise": variable("rise", joint.rise_A, "angstrom", "rise per subunit"),
         },
         {
-            "used_twist_deg": state.parameters.twist_deg,
-            "used_rise_A": state.parameters.rise_A,
-            "next_twist_deg": state.twist_deg,
-            "next_rise_A": state.rise_A,
-            "iteration": state.iteration,
-        },
+            "resolution_A": scores.resolution_A,
+            "inner_diameter_A": scores.inner_diameter_A,
+            "outer_diameter_A": scores.outer_diameter_A,
+            "extensions": scores.extensions,
+            "used": scores.used,
+            "dyad_score": scores.dyad.score,
+            "suggested_point_group": scores.suggested_point_group,
+        }
+        | attrs,
     )
+
+
+def candidates(found: Sequence[Candidate]) -> pd.DataFrame:
+    """Candidate symmetries as a table, the best first.
+
+    Parameters
+    ----------
+    found : sequence of Candidate
+        As a search ranked them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``twist_deg``, ``rise_A``, ``pitch_A``, ``subunits_per_turn``, ``hand``,
+        ``score``, ``score_se`` (scatter of the lags), ``lags`` and ``relation`` to the
+        best, indexed by ``rank`` from 1.
+    """
+    rows = []
+    for candidate in found:
+        symmetry = HelicalSymmetry(candidate.twist_deg, candidate.rise_A)
+        rows.append(
+            {
+                "twist_deg": candidate.twist_deg,
+                "rise_A": candidate.rise_A,
+                "pitch_A": symmetry.pitch_A,
+                "subunits_per_turn": symmetry.subunits_per_turn,
+                "hand": symmetry.handedness,
+                "score": candidate.score,
+                "score_se": candidate.scatter,
+                "lags": candidate.n_lags,
+                "relation": candidate.relation,
+            }
+        )
+    index = pd.RangeIndex(1, len(rows) + 1, name="rank")
+    return pd.DataFrame(rows, index, columns=_CANDIDATE_COLUMNS)
 
 
 def orientations(state: State, particles: ParticleSet) -> xr.Dataset:

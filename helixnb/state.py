@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.candidates import Candidate
 from helixnb.core.fsc import HalfMapFSC
+from helixnb.core.point_group import Dyad
 from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.core.symmetry_search import SymmetryScore
@@ -53,6 +55,14 @@ class SymmetryScores:
         Times the extents were doubled because the optimum lay on the edge.
     used : bool
         Whether the joint optimum became the symmetry of the next iteration.
+    twist_sd_deg, rise_sd_A : float
+        Standard errors of the joint optimum, from what the halves do not share.
+    candidates : tuple of Candidate
+        The joint optimum, other optima, and multiples and fractions of the best.
+    dyad : Dyad
+        Best two-fold axis across the helix, whether imposed or not.
+    suggested_point_group : str
+        Highest that the map obeys as well as its helical symmetry.
     resolution_A : float
         Finest resolution of the maps searched.
     inner_diameter_A, outer_diameter_A : float
@@ -64,6 +74,11 @@ class SymmetryScores:
     joint: SymmetryScore
     extensions: int
     used: bool
+    twist_sd_deg: float
+    rise_sd_A: float
+    candidates: tuple[Candidate, ...]
+    dyad: Dyad
+    suggested_point_group: str
     resolution_A: float
     inner_diameter_A: float
     outer_diameter_A: float

@@ -115,16 +115,16 @@ def filament_radius_px(density: NDArray[np.float32]) -> float:
 
     Parameters
     ----------
-    density : ndarray of float32, shape (box, box, box)
-        Initial density, filament along z.
+    density : ndarray of float32, shape (length, box, box)
+        Density of a filament along z.
 
     Returns
     -------
     float
         Pixels; at most 0.45 of the box.
     """
-    box = len(density)
-    central = density[box // 4 : -(box // 4)].mean(0, dtype=np.float64)
+    box, quarter = density.shape[-1], len(density) // 4
+    central = density[quarter:-quarter].mean(0, dtype=np.float64)
     axis = np.arange(box) - box // 2
     radius = np.rint(np.hypot(axis[:, None], axis[None, :])).astype(int)
     limit = int(0.45 * box)

@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.candidates import candidates_of
 from helixnb.core.map_harmonics import MapHarmonics, filament_crop, map_harmonics
 from helixnb.core.masks import axial_window
 from helixnb.core.maximization import Accumulator
+from helixnb.core.point_group import best_dyad, cyclic_scores, suggested
 from helixnb.core.reconstruction import solve
 from helixnb.core.self_correlation import (
     SelfCorrelation,
     layer_power,
     self_correlation,
+    usable_lags,
 )
+from helixnb.core.symmetry_error import standard_errors
 from helixnb.core.symmetry_search import (
     SearchRange,
     SymmetryScore,
@@ -30,7 +34,7 @@ from helixnb.core.symmetry_search import (
 )
 from helixnb.job import Job
 from helixnb.parameters import Parameters
-from helixnb.state import Survey, SymmetryScores
+from helixnb.state import State, Survey, SymmetryScores
 from helixnb.symmetry import HelicalSymmetry
 
 AXIAL_FRACTION, AXIAL_EDGE = 0.8, 0.1
@@ -48,6 +52,8 @@ class PreparedHalves:
     Parameters
     ----------
     half_A, half_B, joint : SelfCorrelation
+    harmonics : MapHarmonics
+        Of the sum.
     resolution_A : float
     inner_diameter_A, outer_diameter_A : float
     """
@@ -55,6 +61,7 @@ class PreparedHalves:
     half_A: SelfCorrelation
     half_B: SelfCorrelation
     joint: SelfCorrelation
+    harmonics: MapHarmonics
     resolution_A: float
     inner_diameter_A: float
     outer_diameter_A: float
@@ -131,13 +138,65 @@ def prepare(
     def correlation(harmonics: MapHarmonics) -> SelfCorrelation:
         return self_correlation(layer_power(harmonics, dihedral=parameters.dihedral))
 
+    both = half_A + half_B
     return PreparedHalves(
         correlation(half_A),
         correlation(half_B),
-        correlation(half_A + half_B),
+        correlation(both),
+        both,
         resolution_A,
         inner,
         outer,
+    )
+
+
+def preparation(parameters: Parameters) -> tuple[object, ...]:
+    """Return the values that maps must be prepared again for when they change.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Of a search.
+
+    Returns
+    -------
+    tuple
+        To be compared.
+    """
+    return (
+        parameters.search_resolution_A,
+        parameters.search_inner_diameter_A,
+        parameters.search_outer_diameter_A,
+        parameters.inner_diameter_A,
+        parameters.point_group,
+    )
+
+
+def prepare_state(
+    state: State, parameters: Parameters, pixel_size_A: float
+) -> PreparedHalves:
+    """Prepare the maps that an iteration searched, for searching them otherwise.
+
+    Parameters
+    ----------
+    state : State
+        With `State.blind_maps`.
+    parameters : Parameters
+        Of the new search. A diameter beyond the maps' is that of the maps.
+    pixel_size_A : float
+        Edge of a voxel.
+
+    Returns
+    -------
+    PreparedHalves
+    """
+    assert state.blind_maps is not None
+    return prepare(
+        state.blind_maps,
+        pixel_size_A,
+        parameters,
+        outer_radius_A=state.survey.outer_radius_A,
+        reached_A=state.resolution_A,
     )
 
 
@@ -161,15 +220,32 @@ def score(prepared: PreparedHalves, where: SearchRange) -> SymmetryScores:
     for _ in range(extensions):
         where = where.doubled()
     half_A, half_B = (search(h, where) for h in (prepared.half_A, prepared.half_B))
+    best, layers = joint.best, prepared.joint.layers
+    lags = usable_lags(layers, float(joint.rise_A[-1]))
+    twist_sd_deg, rise_sd_A = standard_errors(
+        prepared.half_A.layers,
+        prepared.half_B.layers,
+        float(layers.power.sum()),
+        best,
+        lags,
+    )
+    dyad = best_dyad(prepared.harmonics, layers, best.rise_A)
     return SymmetryScores(
-        half_A,
-        half_B,
-        joint,
-        extensions,
-        not joint.on_edge and (extensions == 0 or halves_agree(half_A, half_B)),
-        prepared.resolution_A,
-        prepared.inner_diameter_A,
-        prepared.outer_diameter_A,
+        half_A=half_A,
+        half_B=half_B,
+        joint=joint,
+        extensions=extensions,
+        used=not joint.on_edge and (extensions == 0 or halves_agree(half_A, half_B)),
+        twist_sd_deg=twist_sd_deg,
+        rise_sd_A=rise_sd_A,
+        candidates=candidates_of(prepared.joint, joint),
+        dyad=dyad,
+        suggested_point_group=suggested(
+            cyclic_scores(prepared.joint), dyad, best.score
+        ),
+        resolution_A=prepared.resolution_A,
+        inner_diameter_A=prepared.inner_diameter_A,
+        outer_diameter_A=prepared.outer_diameter_A,
     )
 
 

@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.candidates import Candidate
 from helixnb.core.fsc import FSCMasks, half_map_fsc, resolution_A
+from helixnb.core.optimum import Optimum
+from helixnb.core.point_group import Dyad
 from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.core.symmetry_search import SymmetryScore
@@ -99,6 +102,7 @@ def standin_state(
         spread=PoseSpread(3.0, 5.0, 2.0),
         poses=_poses(rng) if iteration else Poses.empty(N_SEGMENTS),
         scores=_scores(parameters, rng) if searched else None,
+        blind_maps=halves.astype(np.float32) if searched else None,
         passes_left=0 if iteration >= CONVERGED_AT else None,
         seconds={"alignment": 0.4 + 0.05 * iteration, "reconstruction": 0.1},
         cells_per_image=20.0,
@@ -184,7 +188,8 @@ def _scores(parameters: Parameters, rng: np.random.Generator) -> SymmetryScores:
     def bump(at_twist: float, at_rise: float) -> SymmetryScore:
         turn, climb = (twist - at_twist) / 0.6, (rise - at_rise) / 0.35
         score = 0.8 * np.exp(-0.5 * (turn[:, None] ** 2 + climb[None] ** 2))
-        return SymmetryScore(twist, rise, score, at_twist, at_rise, 0.8, False)
+        best = Optimum(at_twist, at_rise, 0.8, np.diag([-0.8 / 0.36, -0.8 / 0.1225]))
+        return SymmetryScore(twist, rise, score, best, False)
 
     return SymmetryScores(
         half_A=bump(TWIST_DEG + rng.normal(0, 0.1), RISE_A + rng.normal(0, 0.05)),
@@ -192,6 +197,15 @@ def _scores(parameters: Parameters, rng: np.random.Generator) -> SymmetryScores:
         joint=bump(TWIST_DEG, RISE_A),
         extensions=0,
         used=True,
+        twist_sd_deg=0.02,
+        rise_sd_A=0.01,
+        candidates=(
+            Candidate(TWIST_DEG, RISE_A, 0.8, 0.01, 6, "best"),
+            Candidate(2 * TWIST_DEG, 2 * RISE_A, 0.79, 0.02, 3, "2 x the best"),
+            Candidate(TWIST_DEG + 2.5, RISE_A, 0.31, 0.05, 6),
+        ),
+        dyad=Dyad(0.35, 12.0, 3.0),
+        suggested_point_group="C1",
         resolution_A=9.0,
         inner_diameter_A=0.0,
         outer_diameter_A=90.0,

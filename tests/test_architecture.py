@@ -29,10 +29,12 @@ LAYERS = (
         "results",
         "densities",
         "inspection",
+        "map_search",
         "simulate",
     ),
     ("session",),
     ("dashboards", "report"),
+    ("search_command",),
     ("cli",),
     ("__main__", ""),  # "" is the package itself, which loads names on demand
 )

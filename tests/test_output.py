@@ -125,6 +125,19 @@ def test_written_particles_can_be_read_with_their_half_sets(
     assert np.array_equal(again.read([5]), original.read([5]))
 
 
+def test_symmetry_file_has_errors_and_candidates(out: Path, truth: State) -> None:
+    blocks = starfile.read(out / "symmetry.star", always_dict=True)
+    assert truth.scores is not None
+    [used] = blocks["helical_symmetry"].to_dict("records")
+    assert used["rlnHelicalTwist"] == pytest.approx(truth.symmetry.twist_deg)
+    assert used["helixnbTwistSd"] == pytest.approx(truth.scores.twist_sd_deg)
+    assert used["helixnbRiseSd"] == pytest.approx(truth.scores.rise_sd_A)
+    listed = blocks["candidates"]
+    expected = [c.rise_A for c in truth.scores.candidates]
+    np.testing.assert_allclose(listed["rlnHelicalRise"], expected)
+    assert listed["helixnbRelation"][1] == "2 x the best"
+
+
 def test_fsc_table_ends_at_nyquist(out: Path) -> None:
     table = pd.read_csv(out / "fsc.csv")
     assert table["resolution_A"].iloc[-1] == pytest.approx(6.0)

@@ -123,7 +123,7 @@ def _layers(rng: np.random.Generator) -> LayerPower:
         power=rng.random((7, 9)),
         orders=np.arange(-3, 4) * 2,
         z_per_A=np.arange(9) / (1.5 * BOX * PIXEL_A),
-        window=WINDOW.astype(np.float64),
+        overlap=np.array([_plain_overlap(PIXEL_A * lag) for lag in range(BOX)]),
         pixel_size_A=PIXEL_A,
         cyclic=2,
     )
@@ -187,7 +187,8 @@ def _direct_correlation(
 ) -> float:
     """Sum voxel by voxel in real space: the density of blobs is known anywhere.
 
-    P(x) = mask(x) (rho(x) - mean over azimuth and height) and its copy P(S^k x).
+    P(x) = mask(x) (rho(x) - mean over azimuth and height) and its copy P(S^k x), both
+    windowed, over the mean power of both where the windows overlap.
     """
     axis = (np.arange(BOX) - BOX // 2).astype(float)
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
@@ -208,19 +209,20 @@ def _direct_correlation(
     shade = _density(points_px, circle.reshape(-1, 3)).reshape(circle.shape[:-1])
     profile = shade.mean(axis=1) @ WINDOW[WINDOW > 0] / WINDOW.sum()
 
-    def masked(at: Float) -> Float:
+    def masked(at: Float) -> tuple[Float, Float]:
         radius = np.hypot(at[:, 0], at[:, 1])
         outside = np.clip((PIXEL_A * radius - 30.0) / MASK_EDGE_A, 0, 1)
         window = np.interp(at[:, 2], axis, WINDOW, left=0, right=0)
         lifted = _density(points_px, at) - np.interp(radius, radii, profile)
-        return lifted * window * (0.5 + 0.5 * np.cos(np.pi * outside))
+        return lifted * (0.5 + 0.5 * np.cos(np.pi * outside)), window
 
-    here = masked(voxels)
+    here, window = masked(voxels)
     total = 0.0
     for lag in lags:
-        there = masked(turned(voxels, lag * twist_deg, lag * rise_A / PIXEL_A))
-        total += float(here @ there) / _plain_overlap(lag * rise_A)
-    return total / len(lags) / float(here @ here)
+        there, moved = masked(turned(voxels, lag * twist_deg, lag * rise_A / PIXEL_A))
+        both = window * moved
+        total += (both * here) @ there / (both @ (here**2 + there**2) / 2)
+    return float(total / len(lags))
 
 
 def _density(points_px: Float, at: Float, sigma_px: float = 2.0) -> Float:

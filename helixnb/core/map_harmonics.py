@@ -52,8 +52,9 @@ class MapHarmonics:
     orders : ndarray of int64, shape (n_orders,)
         n, symmetric about 0, multiples of `cyclic`.
     z_per_A : ndarray of float64, shape (n_z,)
-    window : ndarray of float64, shape (length,)
-        Axial window of the map, voxel by voxel.
+    overlap : ndarray of float64, shape (length,)
+        Power that the windowed map and its copy moved by 0, 1, 2 ... voxels share, as
+        a fraction of that at no shift.
     pixel_size_A : float
     cyclic : int
         Order of the point group about the axis.
@@ -63,7 +64,7 @@ class MapHarmonics:
     r_per_A: NDArray[np.float64]
     orders: NDArray[np.int64]
     z_per_A: NDArray[np.float64]
-    window: NDArray[np.float64]
+    overlap: NDArray[np.float64]
     pixel_size_A: float
     cyclic: int
 
@@ -74,7 +75,7 @@ class MapHarmonics:
             self.r_per_A,
             self.orders,
             self.z_per_A,
-            self.window,
+            (self.overlap + other.overlap) / 2,
             self.pixel_size_A,
             self.cyclic,
         )
@@ -145,8 +146,8 @@ def map_harmonics(
     fine = sfft.next_fast_len(int(np.ceil(_FINER * width)))
     mask = _mask(width, pixel_size_A, outer_radius_A, inner_radius_A)
     taper = _kernel_transform((np.arange(width) - width // 2) / fine)
-    mask /= taper[:, None] * taper
-    planes = _along_axis(section, mask, window, length)[:n_z]
+    untapered = mask / (taper[:, None] * taper)
+    planes = _along_axis(section, untapered, window, length)[:n_z]
 
     radius_px = width / 2
     step = 1 / (_RADIAL_STEPS * radius_px)
@@ -166,7 +167,7 @@ def map_harmonics(
         r / pixel_size_A,
         kept,
         z / pixel_size_A,
-        np.asarray(window, np.float64),
+        _overlap(section, mask, np.asarray(window, np.float64)),
         pixel_size_A,
         cyclic,
     )
@@ -182,6 +183,30 @@ def _mask(
     if inner_A > 0:
         mask *= soft_step(inner_A - radius, MASK_EDGE_A)
     return mask
+
+
+def _overlap(
+    section: NDArray[np.float32],
+    mask: NDArray[np.float64],
+    window: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Overlap of the windowed map with itself by shift, weighted with its power.
+
+    With few subunits in the window their power varies along it, and an overlap of the
+    window alone would move the optimum. This one is the mean power of both copies
+    where they meet, so that a perfect symmetry correlates to 1 at every lag.
+    """
+    axis = np.arange(len(mask)) - len(mask) // 2
+    ring = np.rint(2 * np.hypot(axis[:, None], axis)).astype(np.int64)
+    mean = np.tensordot((window / window.sum()).astype(np.float32), section, 1)
+    count = np.maximum(np.bincount(ring.ravel()), 1)
+    tube = (np.bincount(ring.ravel(), mean.ravel()) / count)[ring]
+    structure = (section - tube.astype(np.float32)) * mask.astype(np.float32)
+    power = np.einsum("zyx,zyx->z", structure, structure, dtype=np.float64)
+    both = np.correlate(window * power, window, "full")
+    n = len(window)
+    shared: NDArray[np.float64] = both[n - 1 :] + both[n - 1 :: -1]
+    return shared / shared[0] if shared[0] > 0 else np.zeros(n)
 
 
 def _along_axis(

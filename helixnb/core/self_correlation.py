@@ -49,8 +49,8 @@ class LayerPower:
         n, symmetric about 0, multiples of `cyclic`.
     z_per_A : ndarray of float64, shape (n_z,)
         Equally spaced from 0.
-    window : ndarray of float64, shape (length,)
-        Axial window of the map, voxel by voxel.
+    overlap : ndarray of float64, shape (length,)
+        Part of the map that it shares with its copy moved by 0, 1, 2 ... voxels.
     pixel_size_A : float
     cyclic : int
         Order of the point group about the axis.
@@ -59,16 +59,31 @@ class LayerPower:
     power: NDArray[np.float64]
     orders: NDArray[np.int64]
     z_per_A: NDArray[np.float64]
-    window: NDArray[np.float64]
+    overlap: NDArray[np.float64]
     pixel_size_A: float
     cyclic: int
 
     @property
     def reach_A(self) -> float:
         """Longest shift at which the map still overlaps its copy enough."""
-        shifts = np.arange(1, len(self.window)) * self.pixel_size_A
-        kept = overlap(self.window, shifts, self.pixel_size_A) >= MIN_OVERLAP
-        return float(shifts[kept].max(initial=self.pixel_size_A))
+        kept = np.flatnonzero(self.overlap >= MIN_OVERLAP)
+        return self.pixel_size_A * float(max(kept.max(initial=0), 1))
+
+    def overlap_at(self, shift_A: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Part of the map shared with its moved copy, linear between voxels.
+
+        Parameters
+        ----------
+        shift_A : ndarray of float, any shape
+            Shifts of either sign, Angstrom.
+
+        Returns
+        -------
+        ndarray of float64, same shape
+        """
+        voxels = np.abs(shift_A) / self.pixel_size_A
+        steps = np.arange(len(self.overlap))
+        return np.asarray(np.interp(voxels, steps, self.overlap, right=0.0))
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,7 @@ def layer_power(harmonics: MapHarmonics, *, dihedral: bool = False) -> LayerPowe
         power,
         harmonics.orders,
         harmonics.z_per_A,
-        harmonics.window,
+        harmonics.overlap,
         harmonics.pixel_size_A,
         harmonics.cyclic,
     )
@@ -226,33 +241,6 @@ def _spline(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((2 + np.cos(2 * np.pi * frequency)) / 3)
 
 
-def overlap(
-    window: NDArray[np.float64], shift_A: NDArray[np.floating[Any]], pixel_size_A: float
-) -> NDArray[np.float64]:
-    """Overlap of a window with its shifted copy, as a fraction of no shift.
-
-    Parameters
-    ----------
-    window : ndarray of float64, shape (length,)
-        Axial window, voxel by voxel.
-    shift_A : ndarray of float, any shape
-        Shifts of either sign, Angstrom.
-    pixel_size_A : float
-        Edge of a voxel.
-
-    Returns
-    -------
-    ndarray of float64, same shape
-        Sum of window(z) window(z - shift), linear between voxels.
-    """
-    correlation = np.correlate(window, window, "full")[len(window) - 1 :]
-    steps = np.arange(len(window))
-    fraction: NDArray[np.float64] = np.interp(
-        np.abs(shift_A) / pixel_size_A, steps, correlation / correlation[0], right=0.0
-    )
-    return fraction
-
-
 def usable_lags(layers: LayerPower, rise_A: float) -> NDArray[np.int64]:
     """Lags at which the map overlaps its copy enough, thinned evenly.
 
@@ -303,7 +291,7 @@ def score_grid(
         lags = usable_lags(layers, float(np.max(rise_A)))
     turn = np.outer(lags, twist_deg) / correlation.theta_step_deg
     shift_A = np.outer(lags, rise_A)
-    shared = overlap(layers.window, shift_A, layers.pixel_size_A)
+    shared = layers.overlap_at(shift_A)
     weight = np.where(shared > 0, 1 / (np.maximum(shared, 1e-3) * len(lags)), 0)
     # Beyond the table there is no overlap left, and the weight is 0.
     furthest = correlation.table.shape[1] - _SPLINE_REACH - 1

@@ -1,10 +1,10 @@
 """Twist-rise score maps and their optima.
 
 A search scores a grid of twists and rises on a prepared map
-(`self_correlation.SelfCorrelation`) and refines the best point below the grid step by
-zooming. A symmetry found twice as far out as it was looked for should be seen, not
-missed: where the optimum lies on the edge the extents are doubled, a limited number of
-times, and the result tells.
+(`self_correlation.SelfCorrelation`) and refines the best point below the grid step. A
+symmetry found twice as far out as it was looked for should be seen, not missed: where
+the optimum lies on the edge the extents are doubled, a limited number of times, and
+the result tells.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.optimum import Optimum, refined
 from helixnb.core.self_correlation import SelfCorrelation, score_grid
 
 MAX_EXTENSIONS = 2
 """Times that the extents are doubled while the optimum lies on the edge."""
-
-_ZOOMS = (16.0, 256.0, 4096.0)
-_ZOOM_POINTS = 33
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ class SymmetryScore:
     rise_A : ndarray of float64, shape (n_rise,)
     score : ndarray of float64, shape (n_twist, n_rise)
         1 for perfect symmetry, about 0 for none.
-    best_twist_deg, best_rise_A, best_score : float
-        Optimum, refined below the grid step.
+    best : Optimum
+        Refined below the grid step.
     on_edge : bool
         The optimum lies on the border of the grid.
     """
@@ -103,10 +101,23 @@ class SymmetryScore:
     twist_deg: NDArray[np.float64]
     rise_A: NDArray[np.float64]
     score: NDArray[np.float64]
-    best_twist_deg: float
-    best_rise_A: float
-    best_score: float
+    best: Optimum
     on_edge: bool
+
+    @property
+    def best_twist_deg(self) -> float:
+        """Twist of the optimum, degrees."""
+        return self.best.twist_deg
+
+    @property
+    def best_rise_A(self) -> float:
+        """Rise of the optimum, Angstrom."""
+        return self.best.rise_A
+
+    @property
+    def best_score(self) -> float:
+        """Score of the optimum."""
+        return self.best.score
 
 
 def search(correlation: SelfCorrelation, where: SearchRange) -> SymmetryScore:
@@ -132,7 +143,7 @@ def search(correlation: SelfCorrelation, where: SearchRange) -> SymmetryScore:
         (float(twist[i]), float(rise[j])),
         (float(np.ptp(twist)), float(np.ptp(rise))),
     )
-    return SymmetryScore(twist, rise, score, *best, on_edge)
+    return SymmetryScore(twist, rise, score, best, on_edge)
 
 
 def search_extending(
@@ -161,37 +172,3 @@ def search_extending(
         extensions += 1
         found = search(correlation, where)
     return found, extensions
-
-
-def refined(
-    correlation: SelfCorrelation,
-    start: tuple[float, float],
-    extent: tuple[float, float],
-    lags: NDArray[np.int64] | None = None,
-) -> tuple[float, float, float]:
-    """Optimum near a point, by zooming.
-
-    Parameters
-    ----------
-    correlation : SelfCorrelation
-        Prepared map.
-    start : tuple of float
-        Twist in degrees and rise in Angstrom.
-    extent : tuple of float
-        Widths, in twist and in rise, of which the first zoom looks at an eighth.
-    lags : ndarray of int64, optional
-        As for `score_grid`.
-
-    Returns
-    -------
-    twist_deg, rise_A, score : float
-    """
-    twist, rise = start
-    for zoom in _ZOOMS:
-        steps = np.linspace(-1, 1, _ZOOM_POINTS) / zoom
-        twists = twist + steps * extent[0]
-        rises = rise + steps * extent[1]
-        fine = score_grid(correlation, twists, rises, lags)
-        i, j = np.unravel_index(int(np.argmax(fine)), fine.shape)
-        twist, rise = float(twists[i]), float(rises[j])
-    return twist, rise, float(fine[i, j])

@@ -38,6 +38,7 @@ MAP_FILES = (
 RESULT_FILES = (
     *MAP_FILES,
     "particles.star",
+    "symmetry.star",
     "fsc.csv",
     "guinier.csv",
     "history.csv",

@@ -56,6 +56,14 @@ def _state_facts(state: State) -> list[tuple[str, str]]:
             state.symmetry_text,
         ),
     ]
+    if state.scores is not None and state.scores.used:
+        rows.append(
+            (
+                "standard error",
+                f"{state.scores.twist_sd_deg:.2g} deg, {state.scores.rise_sd_A:.2g} A, "
+                "of noise that the halves do not share",
+            )
+        )
     if state.scores is not None:
         halves = (("A", state.scores.half_A), ("B", state.scores.half_B))
         rows.extend(

@@ -92,6 +92,9 @@ def _found_symmetry(state: State) -> dict[str, float]:
         found[f"found_twist_deg_{name}"] = score.best_twist_deg if score else np.nan
         found[f"found_rise_A_{name}"] = score.best_rise_A if score else np.nan
         found[f"score_{name}"] = score.best_score if score else np.nan
+    scores = state.scores
+    found["twist_sd_deg"] = scores.twist_sd_deg if scores else np.nan
+    found["rise_sd_A"] = scores.rise_sd_A if scores else np.nan
     return found
 
 

@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from helixnb import densities, results
+from helixnb import densities, results, twist_rise
 from helixnb.errors import InputError
 from helixnb.session.history import history
 from helixnb.session.outputs import write_outputs
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from helixnb.particles import ParticleSet
     from helixnb.session.timeline import Timeline
-    from helixnb.state import State
+    from helixnb.state import State, SymmetryScores
 
 _T = TypeVar("_T", "xr.DataArray", "xr.Dataset")
 
@@ -35,10 +35,11 @@ class LabelledResults:
     Each raises `InputError` before the first step.
     """
 
-    __slots__ = ("_measured",)
+    __slots__ = ("_measured", "_prepared")
 
     _timeline: Timeline
     _measured: tuple[State, dict[str, Any]]
+    _prepared: tuple[State, Any, twist_rise.PreparedHalves]
 
     @property
     def state(self) -> State | None:
@@ -77,14 +78,67 @@ class LabelledResults:
     def score_map(self) -> xr.Dataset:
         """Scores over twist and rise; see `helixnb.results.score_map`."""
         state = self._needed_state()
+        self._needed_scores()
         scores = results.score_map(state)
-        if scores is None:
+        assert scores is not None
+        return scores
+
+    @property
+    def candidates(self) -> pd.DataFrame:
+        """Symmetries that the maps may have; see `helixnb.results.candidates`."""
+        return results.candidates(self._needed_scores().candidates)
+
+    def score_again(self, **values: Any) -> xr.Dataset:
+        """Score twist and rise of the current maps with other search parameters.
+
+        Nothing of the session changes. The maps are prepared again only if their
+        resolution, diameters or point group do, which takes tens of milliseconds;
+        other extents, centres and grids take a few. Sliders may call this.
+
+        Parameters
+        ----------
+        **values
+            Parameters by name, such as ``twist_extent_deg`` or
+            ``search_resolution_A``; the others are those of the iteration.
+
+        Returns
+        -------
+        xarray.Dataset
+            As `score_map`.
+
+        Raises
+        ------
+        InputError
+            Without a search in this iteration, or for a value out of range.
+        """
+        state = self._needed_state()
+        self._needed_scores()
+        used = state.parameters.changed(**values)
+        last: tuple[State, Any, twist_rise.PreparedHalves] | None
+        last = getattr(self, "_prepared", None)
+        key = twist_rise.preparation(used)
+        if last is None or last[0] is not state or last[1] != key:
+            prepared = twist_rise.prepare_state(
+                state, used, self.particles.pixel_size_A
+            )
+            last = state, key, prepared
+            self._prepared = last
+        edited = {"twist_deg", "rise_A", "point_group"} & values.keys()
+        centre = used.symmetry if edited else state.estimate
+        # What was searched had an estimate.
+        assert centre is not None
+        scores = twist_rise.score(last[2], twist_rise.search_range(used, centre))
+        return results.labelled_scores(scores, {"iteration": state.iteration})
+
+    def _needed_scores(self) -> SymmetryScores:
+        state = self._needed_state()
+        if state.scores is None:
             raise InputError(
                 "No score map yet: twist and rise are searched once the resolution "
                 f"passes search_start_A ({state.parameters.search_start_A:g} A), if "
                 "search_symmetry is on."
             )
-        return scores
+        return state.scores
 
     def _once(self, measure: Callable[[State, float], _T]) -> _T:
         """Measure on the current state, or find it kept: views ask again and again."""

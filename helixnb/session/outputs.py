@@ -7,11 +7,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from helixnb import densities
 from helixnb.errors import InputError
 from helixnb.io import output
 from helixnb.io.cs_export import RefinedPoses
+from helixnb.io.star import write_blocks
 from helixnb.session.files import versions
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
     write_poses(out_dir / "particles.star", state, particles)
     if particles.native is not None:
         _write_cs(out_dir / output.CRYOSPARC_FILE, state, particles)
+    write_symmetry(out_dir / "symmetry.star", session)
     output.write_csv(out_dir / "fsc.csv", _fsc_table(session))
     output.write_csv(out_dir / "guinier.csv", _guinier_table(session))
     output.write_csv(out_dir / "history.csv", session.history)
@@ -179,6 +182,7 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
         "twist_deg": state.symmetry.twist_deg if state.symmetry else None,
         "rise_A": state.symmetry.rise_A if state.symmetry else None,
         "point_group": state.parameters.point_group,
+        **_symmetry_search(session),
         "resolution_A": float(state.resolution_A),
         "resolution_0.5_A": session.fsc.attrs["resolution_0.5"],
         "b_factor_A2": maps.b_factor_A2,
@@ -201,6 +205,53 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
         "parameters": state.parameters.as_dict(),
         "versions": versions(),
     }
+
+
+def _symmetry_search(session: Session) -> dict[str, Any]:
+    """Return how well twist and rise are known, and what else the maps may have."""
+    scores = session._needed_state().scores
+    if scores is None:
+        return {"twist_sd_deg": None, "rise_sd_A": None, "candidates": []}
+    return {
+        "twist_sd_deg": scores.twist_sd_deg,
+        "rise_sd_A": scores.rise_sd_A,
+        "suggested_point_group": scores.suggested_point_group,
+        "dyad_score": scores.dyad.score,
+        "candidates": session.candidates.reset_index().to_dict("records"),
+    }
+
+
+def write_symmetry(path: Path, session: Session) -> None:
+    """Write twist, rise and their errors, and the candidates, as a STAR file.
+
+    Parameters
+    ----------
+    path : Path
+        STAR file; replaced in one step if it exists.
+    session : Session
+        With a state.
+    """
+    state = session._needed_state()
+    scores = state.scores
+    blocks = {
+        "helical_symmetry": pd.DataFrame(
+            {
+                "rlnHelicalTwist": [state.twist_deg],
+                "rlnHelicalRise": [state.rise_A],
+                "rlnSymmetryGroup": [state.parameters.point_group],
+                "helixnbTwistSd": [scores.twist_sd_deg if scores else np.nan],
+                "helixnbRiseSd": [scores.rise_sd_A if scores else np.nan],
+            }
+        )
+    }
+    if scores is not None:
+        table = session.candidates.reset_index()
+        table["relation"] = table["relation"].replace("", "none")
+        names = {"twist_deg": "rlnHelicalTwist", "rise_A": "rlnHelicalRise"}
+        others = set(table.columns) - names.keys()
+        names |= {n: "helixnb" + n.title().replace("_", "") for n in others}
+        blocks["candidates"] = table.rename(columns=names)
+    write_blocks(path, blocks)
 
 
 def peak_memory_MB() -> float | None:
