@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from helixnb.session import Session
     from helixnb.state import State
 
+_LIGHT = style.THEMES["light"]
 _SCRIPTS: list[Any] = [
     "bokeh"
 ]  # what plots need; widgets and tables would double the file
@@ -135,10 +136,10 @@ def report_html(session: Session) -> str:
         sections=_sections(session, divs),
         resources="\n".join(f"<script>{text}</script>" for text in scripts),
         script=script,
-        ink=style.INK,
-        quiet=style.QUIET,
-        grid=style.GRID,
-        error=style.ERROR,
+        ink=_LIGHT.ink,
+        quiet="#6B7280",
+        grid=_LIGHT.grid,
+        error=_LIGHT.error[0],
     )
 
 

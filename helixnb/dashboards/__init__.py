@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from helixnb.dashboards import (
         controls,
         convergence,
+        filaments,
         fsc,
+        layer_lines,
+        means,
         orientations,
+        particles,
         score_map,
         slices,
+        surface,
+        volumes,
     )
     from helixnb.dashboards.app import dashboard
 
@@ -22,10 +28,16 @@ __all__ = [
     "controls",
     "convergence",
     "dashboard",
+    "filaments",
     "fsc",
+    "layer_lines",
+    "means",
     "orientations",
+    "particles",
     "score_map",
     "slices",
+    "surface",
+    "volumes",
 ]
 
 

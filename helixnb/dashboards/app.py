@@ -10,16 +10,24 @@ import panel as pn
 from helixnb.dashboards import (
     controls,
     convergence,
+    filaments,
     fsc,
+    layer_lines,
+    means,
     orientations,
+    particles,
     score_map,
     slices,
     style,
+    surface,
 )
-from helixnb.dashboards.live import as_view
+from helixnb.dashboards.live import SessionView
 
 if TYPE_CHECKING:
-    from helixnb.dashboards.live import SessionView
+    from collections.abc import Callable
+
+_OTHER = {"light": "Dark", "dark": "Light"}
+"""What a theme can be changed to."""
 
 
 class Dashboard(pn.viewable.Viewer):
@@ -29,6 +37,8 @@ class Dashboard(pn.viewable.Viewer):
     ----------
     session : Session
         What is shown.
+    theme : str, optional
+        ``"light"`` or ``"dark"``; by default Panel's.
 
     Attributes
     ----------
@@ -36,9 +46,9 @@ class Dashboard(pn.viewable.Viewer):
         What the views are bound to.
     """
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, theme: str | None = None) -> None:
         super().__init__()
-        self.live = as_view(session)
+        self.live = SessionView(session, theme)
         self._page = page(self.live)
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -50,13 +60,15 @@ class Dashboard(pn.viewable.Viewer):
         self.live.close()
 
 
-def dashboard(session: Any) -> Dashboard:
+def dashboard(session: Any, theme: str | None = None) -> Dashboard:
     """Show a session live, with its parameters to edit and buttons to run it.
 
     Parameters
     ----------
     session : Session
         What is shown.
+    theme : str, optional
+        ``"light"`` or ``"dark"``; by default Panel's. A button changes it.
 
     Returns
     -------
@@ -64,7 +76,7 @@ def dashboard(session: Any) -> Dashboard:
         Displayed by Jupyter as the last line of a cell, and by ``panel serve``
         after ``.servable()``.
     """
-    return Dashboard(session)
+    return Dashboard(session, theme)
 
 
 def page(follow: SessionView) -> pn.viewable.Viewable:
@@ -80,35 +92,90 @@ def page(follow: SessionView) -> pn.viewable.Viewable:
     panel.viewable.Viewable
     """
     head = pn.Row(
-        controls.buttons(follow), controls.status(follow), sizing_mode="stretch_width"
+        controls.buttons(follow),
+        controls.status(follow),
+        _theme_button(follow),
+        sizing_mode="stretch_width",
     )
     results = pn.Column(sizing_mode="stretch_width")
 
     def show(has_results: bool) -> None:
-        made = _results(follow) if has_results else [_welcome(follow)]
-        results.objects = made
+        results.objects = [_results(follow) if has_results else _welcome(follow)]
 
     show(follow.has_results)
     follow.param.watch(lambda change: show(change.new), "has_results")
-    return pn.Column(
+    whole = pn.Column(
         head,
         controls.parameters(follow),
         results,
         sizing_mode="stretch_width",
-        styles={"background": "white"},
+        styles=_ground(follow.theme),
     )
+    follow.param.watch(
+        lambda change: whole.param.update(styles=_ground(change.new)), "theme"
+    )
+    return whole
 
 
-def _results(follow: SessionView) -> list[pn.viewable.Viewable]:
-    """All views of results, most looked at first."""
-    return [
-        pn.FlexBox(
-            fsc.view(follow), score_map.view(follow), sizing_mode="stretch_width"
-        ),
-        slices.view(follow),
-        convergence.view(follow),
-        orientations.view(follow),
-    ]
+def _ground(theme: str) -> dict[str, str]:
+    return style.THEMES[theme].variables | {"padding": "4px", "border-radius": "4px"}
+
+
+def _theme_button(follow: SessionView) -> pn.widgets.Button:
+    """Button that changes between light and dark."""
+
+    def change(_: Any) -> None:
+        follow.theme = "light" if follow.theme == "dark" else "dark"
+        button.label = _OTHER[follow.theme]
+
+    button = pn.widgets.Button(
+        label=_OTHER[follow.theme], width=64, margin=(5, 6), align="start"
+    )
+    button.on_click(change)
+    return button
+
+
+def _results(follow: SessionView) -> pn.Column:
+    """All views of results; those of a tab are made when it is opened."""
+    tabs: dict[str, Callable[[], list[pn.viewable.Viewable]]] = {
+        "Overview": lambda: [
+            _side_by_side(fsc.view(follow), score_map.view(follow)),
+            slices.view(follow),
+            convergence.view(follow),
+        ],
+        "Symmetry": lambda: [
+            _side_by_side(score_map.view(follow), layer_lines.view(follow))
+        ],
+        "Map": lambda: [
+            slices.view(follow),
+            pn.Row(surface.view(follow), means.view(follow)),
+        ],
+        "Orientations": lambda: [orientations.view(follow)],
+        "Filaments": lambda: [filaments.view(follow)],
+        "Particles": lambda: [particles.view(follow)],
+        "Convergence": lambda: [convergence.view(follow)],
+    }
+    made: dict[str, list[pn.viewable.Viewable]] = {}
+    # Not pn.Tabs: plots made while a tab opens are laid out with no size.
+    choice = pn.widgets.RadioButtonGroup(
+        options=list(tabs), value=next(iter(tabs)), margin=(5, 10)
+    )
+    place = pn.Column(sizing_mode="stretch_width")
+
+    def open_tab(name: str) -> None:
+        if name not in made:
+            made[name] = tabs[name]()
+        place.objects = made[name]
+
+    open_tab(choice.value)
+    choice.param.watch(
+        lambda change: follow.attempt(lambda: open_tab(change.new)), "value"
+    )
+    return pn.Column(choice, place, sizing_mode="stretch_width")
+
+
+def _side_by_side(*views: pn.viewable.Viewable) -> pn.FlexBox:
+    return pn.FlexBox(*views, sizing_mode="stretch_width")
 
 
 def _welcome(follow: SessionView) -> pn.pane.HTML:
@@ -122,7 +189,7 @@ def _welcome(follow: SessionView) -> pn.pane.HTML:
         "them once, when it starts.</p>",
         sizing_mode="stretch_width",
         styles={
-            "color": style.INK,
+            "color": "var(--hx-ink)",
             "font-size": "14px",
             "padding": "18px",
             "border": f"1px dashed {style.EARLIER}",

@@ -178,7 +178,7 @@ def progress_html(session: Any) -> str:
         percent = 100 * min(progress.done / max(progress.total, 1), 1)
         text = words[:1].upper() + words[1:]
     return (
-        f'<div style="height: 5px; border-radius: 3px; background: {style.GRID}">'
+        f'<div style="height: 5px; border-radius: 3px; background: var(--hx-grid)">'
         f'<div style="height: 5px; border-radius: 3px; width: {percent:.0f}%; '
         f'background: {style.CORRECTED}"></div></div>'
         f'<div style="color: {style.QUIET}; font-size: 12px; margin-top: 3px">'
@@ -209,23 +209,21 @@ def messages_html(session: Any, problem: str = "") -> str:
         for name, (before, now) in session.parameters.changes.items()
     ]
     blocks = [
-        *(
-            _block(f"Error: {text}", style.ERROR, "#FDECEA", "hx-error")
-            for text in errors
-        ),
-        *(_block(text, "#7A4B00", "#FFF7E0", "hx-flag") for text in flags),
+        *(_block(f"Error: {text}", "error") for text in errors),
+        *(_block(text, "flag") for text in flags),
     ]
     if changes:
         text = "Edited, used from the next iteration on: " + "; ".join(changes)
-        blocks.append(_block(text, style.EDITED, "#FFF6F0", "hx-edited"))
+        blocks.append(_block(text, "edited"))
     return "".join(blocks)
 
 
-def _block(text: str, color: str, background: str, css_class: str) -> str:
+def _block(text: str, kind: str) -> str:
     """Message in a coloured box."""
     return (
-        f'<div class="{css_class}" style="color:{color}; background:{background}; '
-        f"border-left: 3px solid {color}; padding: 4px 8px; margin: 3px 0; "
+        f'<div class="hx-{kind}" style="color: var(--hx-{kind}); '
+        f"background: var(--hx-{kind}-ground); "
+        f"border-left: 3px solid var(--hx-{kind}); padding: 4px 8px; margin: 3px 0; "
         f'font-size: 12.5px; white-space: pre-wrap">{html.escape(text)}</div>'
     )
 

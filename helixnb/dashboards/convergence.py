@@ -118,7 +118,6 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
         height=200,
         toolbar=None,
         show_grid=True,
-        gridstyle={"grid_line_color": style.GRID},
         padding=0.1,
     )
 

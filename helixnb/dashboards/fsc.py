@@ -72,7 +72,7 @@ def plot(
             color=style.QUIET, line_dash="dotdash", line_width=1
         ),
         hv.HLines(list(THRESHOLDS)).opts(
-            color=style.INK, line_dash="dashed", line_width=0.8, alpha=0.6
+            color=style.QUIET, line_dash="dashed", line_width=0.8, alpha=0.6
         ),
         hv.Labels(
             [(0.01 * frequency[-1], t, f"{t:g}") for t in THRESHOLDS],
@@ -106,7 +106,6 @@ def plot(
         height=310,
         toolbar="above",
         show_grid=True,
-        gridstyle={"grid_line_color": style.GRID},
     )
 
 

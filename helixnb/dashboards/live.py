@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 import weakref
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ import holoviews as hv
 import panel as pn
 import param
 
+from helixnb.dashboards import style
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 log = logging.getLogger("helixnb")
 
@@ -39,6 +42,8 @@ class SessionView(param.Parameterized):
     ----------
     session : Session
         Anything with the attributes of a session.
+    theme : str, optional
+        By default Panel's.
 
     Attributes
     ----------
@@ -48,6 +53,8 @@ class SessionView(param.Parameterized):
         Moves when the session's state is another one.
     has_results : bool
         Whether there is a state at all.
+    theme : str
+        ``"light"`` or ``"dark"``.
     next_symmetry : tuple of float
         Twist in degrees and rise in Angstrom that the next iteration will use.
     problem : str
@@ -58,12 +65,16 @@ class SessionView(param.Parameterized):
     event = param.Integer(default=0)
     results = param.Integer(default=0)
     has_results = param.Boolean(default=False)
+    theme = param.String(default="light")
     next_symmetry = param.NumericTuple(default=(0.0, 0.0), length=2)
     problem = param.String(default="")
 
-    def __init__(self, session: Any) -> None:
-        super().__init__(session=session)
+    def __init__(self, session: Any, theme: str | None = None) -> None:
+        if theme is None:
+            theme = "dark" if pn.config.theme == "dark" else "light"
+        super().__init__(session=session, theme=theme)
         self._drawing = threading.Lock()
+        self._posted: deque[Callable[[], object]] = deque()
         self._pending = False
         self._deferred = False
         self._rest_until = 0.0
@@ -87,8 +98,30 @@ class SessionView(param.Parameterized):
         if self._document is None:
             self._draw_pending()
 
+    def post(self, action: Callable[[], object]) -> None:
+        """Do something to the page, in the thread that may touch it.
+
+        Parameters
+        ----------
+        action : callable
+            Called without arguments, in a served page with the next look for news.
+        """
+        self._posted.append(action)
+        if self._document is None:
+            self._do_posted()
+
+    def _do_posted(self) -> None:
+        while self._posted:
+            action = self._posted.popleft()
+            try:
+                with _frozen(self._document):
+                    action()
+            except Exception as error:
+                self.report(error)
+
     def _draw_pending(self) -> None:
         """Draw until nothing is new, unless somebody is at it already."""
+        self._do_posted()
         while self._is_due() and self._drawing.acquire(blocking=False):
             self._pending = False
             try:
@@ -179,7 +212,11 @@ def as_view(session: Any) -> SessionView:
 
 
 def live_plot(
-    view: SessionView, draw: Callable[..., Any], **inputs: Any
+    view: SessionView,
+    draw: Callable[..., Any],
+    *,
+    hooks: Sequence[Callable[[Any, Any], None]] = (),
+    **inputs: Any,
 ) -> hv.DynamicMap:
     """Plot that is drawn again for every new state.
 
@@ -190,6 +227,8 @@ def live_plot(
     draw : callable
         Called with the session and `inputs`; returns a HoloViews element or overlay,
         always of the same structure.
+    hooks : sequence of callable
+        Called by HoloViews with each frame, besides the one that colours it.
     **inputs
         Widgets or param references; a change of one draws again, too.
 
@@ -200,16 +239,17 @@ def live_plot(
     """
     frames: list[Any] = []
 
-    def frame(_: int, **values: Any) -> Any:
+    def frame(_: int, theme: str, **values: Any) -> Any:
         try:
-            frames[:] = [draw(view.session, **values)]
+            drawn = draw(view.session, **values)
+            frames[:] = [drawn.opts(hooks=[style.themed(theme), *hooks])]
         except Exception as error:
             if not frames:
                 raise
             view.report(error)
         return frames[0]
 
-    return hv.DynamicMap(pn.bind(frame, view.param.results, **inputs))
+    return hv.DynamicMap(pn.bind(frame, view.param.results, view.param.theme, **inputs))
 
 
 def plot_pane(plot: hv.DynamicMap, flex: str = "1 1 300px") -> pn.pane.HoloViews:

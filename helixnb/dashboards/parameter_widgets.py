@@ -134,14 +134,14 @@ def _in_a_row(least_px: int) -> dict[str, Any]:
 def _card(title: str, widgets: list[pn.widgets.Widget]) -> pn.Card:
     """Group of parameters, folded away until wanted."""
     row = _in_a_row(GROUP_PX)
-    row["styles"] |= {"border": f"1px solid {style.GRID}", "box-shadow": "none"}
+    row["styles"] |= {"border": "1px solid var(--hx-grid)", "box-shadow": "none"}
     return pn.Card(
         *widgets,
         header=pn.pane.HTML(title, styles={"font-size": "13px", "font-weight": "600"}),
         collapsed=True,
         margin=3,
-        header_background=style.PANEL,
-        header_color=style.INK,
+        header_background="var(--hx-panel)",
+        header_color="var(--hx-ink)",
         **row,
     )
 

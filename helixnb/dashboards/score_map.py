@@ -101,7 +101,7 @@ def _marker(name: str, twist_deg: float, rise_A: float) -> hv.Points:
     return hv.Points([(twist_deg, rise_A)], AXES, label=label).opts(
         marker=marker,
         color=color,
-        line_color=style.INK,
+        line_color=style.QUIET,
         size=size,
         framewise=True,
     )
@@ -206,7 +206,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
             listening.add(plot.state.id)
             plot.state.on_event("tap", lambda event: choose(event.x, event.y))
 
-    def frame(session: Any, next_symmetry: tuple[float, float]) -> hv.Overlay:
-        return draw(session, next_symmetry).opts(hooks=[listen])
-
-    return plot_pane(live_plot(follow, frame, next_symmetry=follow.param.next_symmetry))
+    plotted = live_plot(
+        follow, draw, hooks=[listen], next_symmetry=follow.param.next_symmetry
+    )
+    return plot_pane(plotted)

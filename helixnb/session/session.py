@@ -415,10 +415,16 @@ class Session(Computing, Inspecting):
         """
         return compared(self._needed_state(), other._needed_state())
 
-    def dashboard(self) -> Any:
-        """Live plots and controls of this session, for a notebook or a server."""
+    def dashboard(self, theme: str | None = None) -> Any:
+        """Live plots and controls of this session, for a notebook or a server.
+
+        Parameters
+        ----------
+        theme : str, optional
+            ``"light"`` or ``"dark"``; by default Panel's. A button changes it.
+        """
         # By name: dashboards import sessions, and Panel takes seconds to load.
-        return importlib.import_module("helixnb.dashboards").dashboard(self)
+        return importlib.import_module("helixnb.dashboards").dashboard(self, theme)
 
     def __repr__(self) -> str:
         return describe.as_text(self)

@@ -1,0 +1,117 @@
+"""Results that take a moment: computed beside the page.
+
+Reading and turning images takes a good part of a second. A page that waited for it at
+each iteration would not answer, so views that need it show what they have and catch up.
+"""
+
+from __future__ import annotations
+
+import html
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+import param
+
+from helixnb.dashboards import style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from helixnb.dashboards.live import SessionView
+
+
+class Later(param.Parameterized):
+    """A value that follows the session's results and some widgets, a little later.
+
+    Parameters
+    ----------
+    follow : SessionView
+        What is shown.
+    compute : callable
+        Called in a thread with the session and `inputs`.
+    **inputs
+        Widgets or param references that it depends on.
+
+    Attributes
+    ----------
+    value : object
+        What `compute` returned last; None before.
+    waiting : str
+        Why there is nothing or something old to be seen.
+    """
+
+    value = param.Parameter(allow_refs=False)
+    waiting = param.String(default="")
+
+    def __init__(
+        self, follow: SessionView, compute: Callable[..., Any], **inputs: Any
+    ) -> None:
+        super().__init__()
+        self._follow = follow
+        self._compute = compute
+        self._lock = threading.Lock()
+        self._asked: dict[str, Any] | None = None
+        self._busy = False
+
+        def ask(_: int, **values: Any) -> None:
+            with self._lock:
+                self._asked = values
+                start, self._busy = not self._busy, True
+            if start:
+                threading.Thread(target=self._work, daemon=True).start()
+
+        self._link = pn.bind(ask, follow.param.results, watch=True, **inputs)
+        # The first is waited for: Bokeh misplaces the axes of plots that others join
+        # soon after they were drawn.
+        self.param.update(self._made(param.parameterized.resolve_value(inputs)))
+
+    def pane(
+        self, build: Callable[[], pn.viewable.Viewable], **layout: Any
+    ) -> pn.Column:
+        """Place of a plot: a sentence until there is a value, then the plot.
+
+        Parameters
+        ----------
+        build : callable
+            Makes the plot once there is a value.
+        **layout
+            Options of the column.
+
+        Returns
+        -------
+        panel.Column
+        """
+        sentence = pn.pane.HTML(
+            pn.bind(html.escape, self.param.waiting),
+            styles={"color": style.QUIET},
+            margin=0,
+        )
+        place = pn.Column(sentence, **layout)
+
+        def fill(value: Any) -> None:
+            if value is not None and len(place) == 1:
+                place.append(build())
+
+        fill(self.value)
+        self.param.watch(lambda change: fill(change.new), "value")
+        return place
+
+    def _work(self) -> None:
+        """Compute until nobody asks for anything newer."""
+        while True:
+            with self._lock:
+                values, self._asked = self._asked, None
+                if values is None:
+                    self._busy = False
+                    return
+            self._follow.post(partial(self.param.update, self._made(values)))
+
+    def _made(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Compute; what goes wrong is said where the plot would be."""
+        try:
+            made = self._compute(self._follow.session, **values)
+        except Exception as error:
+            return {"waiting": str(error) or type(error).__name__}
+        return {"value": made, "waiting": ""}

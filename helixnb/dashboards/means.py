@@ -1,0 +1,59 @@
+"""Images averaged like classes, beside the projection of the map they should show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from helixnb.dashboards.later import Later
+from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.pictures import picture
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+    from helixnb.dashboards.live import SessionView
+
+TITLES = {"images": "mean of {n} images", "model": "projection of the model"}
+FRAME_PX = 250
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Image means that follow a session, with a slider for the direction of view.
+
+    Parameters
+    ----------
+    session : Session
+        What is shown.
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+    period = 360.0 / follow.session.state.symmetry.cyclic
+    azimuth = pn.widgets.FloatSlider(
+        label="Seen from azimuth (°)",
+        start=0.0,
+        end=period,
+        step=1.0,
+        value=0.0,
+        width=FRAME_PX + 40,
+    )
+    found = Later(
+        follow,
+        lambda s, azimuth_deg: s.image_mean(azimuth_deg),
+        azimuth_deg=azimuth,
+    )
+
+    def pane(name: str) -> pn.pane.HoloViews:
+        def draw(_: Any, found: xr.Dataset) -> hv.Image:
+            title = TITLES[name].format(n=found.attrs["n_images"])
+            return picture(found[name], title, frame_px=FRAME_PX)
+
+        plotted = live_plot(follow, draw, found=found.param.value)
+        return pn.pane.HoloViews(plotted, linked_axes=False)
+
+    return pn.Column(found.pane(lambda: pn.Row(*map(pane, TITLES))), azimuth)

@@ -1,0 +1,121 @@
+"""Worst and best images, each above what the model says it should look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import panel as pn
+
+from helixnb.dashboards.later import Later
+from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.pictures import montage
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+    from helixnb.dashboards.live import SessionView
+
+SHOWN = 8
+ENDS = {"best": "Best explained images", "worst": "Worst explained images"}
+
+
+def plot(pictures: xr.Dataset, title: str) -> hv.Overlay:
+    """Draw images above their projections.
+
+    Parameters
+    ----------
+    pictures : xarray.Dataset
+        As `Session.particle_pictures`.
+    title : str
+        Above all.
+
+    Returns
+    -------
+    holoviews.Overlay
+    """
+    labels = [
+        f"{segment}: cc {cc:.2f}"
+        for segment, cc in zip(
+            pictures["particle"].to_numpy(),
+            pictures["correlation"].to_numpy(),
+            strict=True,
+        )
+    ]
+    lowpass_A = pictures.attrs["lowpass_A"]
+    return montage(
+        [pictures["image"].to_numpy(), pictures["model"].to_numpy()],
+        labels,
+        f"{title}, low-passed to {lowpass_A:g} Å, and the model at their poses",
+        row_names=["image", "model"],
+        tile_px=128,
+    )
+
+
+def ranked(session: Any, end: str, n: int = SHOWN) -> list[int]:
+    """Segments that the model explains best or worst.
+
+    Parameters
+    ----------
+    session : Session
+        With poses.
+    end : str
+        ``"best"`` or ``"worst"``.
+    n : int
+        How many.
+
+    Returns
+    -------
+    list of int
+        By log evidence; the most extreme first.
+    """
+    evidence = session.orientations["log_evidence"].to_numpy()
+    known = np.flatnonzero(np.isfinite(evidence))
+    order = known[np.argsort(evidence[known], kind="stable")]
+    return [int(i) for i in (order[:n] if end == "worst" else order[::-1][:n])]
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Worst and best images that follow a session.
+
+    Parameters
+    ----------
+    session : Session
+        What is shown.
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+    lowpass = pn.widgets.FloatSlider(
+        label="Low-pass filter of the pictures (Å)",
+        start=5.0,
+        end=40.0,
+        step=1.0,
+        value=15.0,
+        width=260,
+        value_throttled=15.0,
+    )
+
+    def compute(session: Any, lowpass_A: float) -> dict[str, Any]:
+        return {
+            end: session.particle_pictures(ranked(session, end), lowpass_A=lowpass_A)
+            for end in ENDS
+        }
+
+    found = Later(follow, compute, lowpass_A=lowpass.param.value_throttled)
+
+    def pane(end: str) -> pn.pane.HoloViews:
+        def draw(_: Any, found: dict[str, Any]) -> hv.Overlay:
+            return plot(found[end], ENDS[end])
+
+        plotted = live_plot(follow, draw, found=found.param.value)
+        return pn.pane.HoloViews(plotted, linked_axes=False)
+
+    return pn.Column(
+        lowpass,
+        found.pane(lambda: pn.Column(*map(pane, ENDS))),
+        sizing_mode="stretch_width",
+    )

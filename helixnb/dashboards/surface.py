@@ -1,0 +1,135 @@
+"""A shaded surface of the map, drawn here: no graphics library, no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+
+from helixnb.core.surface import shaded_surface
+from helixnb.dashboards import style
+from helixnb.dashboards.live import as_view, live_plot
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from helixnb.dashboards.live import SessionView
+
+FRAME_PX = 360
+SIZE_PX = 300
+MAX_BOX = 160
+"""Larger maps are averaged down: the picture shows no more."""
+
+DEFAULT_SIGMA = 3.0
+
+
+def plot(
+    volume: xr.DataArray,
+    *,
+    threshold_sigma: float = DEFAULT_SIGMA,
+    azimuth_deg: float = 0.0,
+    tilt_deg: float = 0.0,
+) -> hv.Image:
+    """Draw the surface of a map.
+
+    Parameters
+    ----------
+    volume : xarray.DataArray
+        Density over ``z``, ``y``, ``x`` in Angstrom.
+    threshold_sigma : float
+        Density of the surface, in standard deviations of the map.
+    azimuth_deg, tilt_deg : float
+        Direction of view; see `helixnb.core.surface.rotation`.
+
+    Returns
+    -------
+    holoviews.Image
+    """
+    values, edge_A = _decimated(volume)
+    sigma = float(values.std()) or 1.0
+    shade = shaded_surface(
+        values,
+        threshold_sigma * sigma,
+        azimuth_deg=azimuth_deg,
+        tilt_deg=tilt_deg,
+        size_px=SIZE_PX,
+    )
+    kdims = [
+        hv.Dimension("right", label="across", unit="Å"),
+        hv.Dimension("up", label="along", unit="Å"),
+    ]
+    return hv.Image(
+        shade[::-1], bounds=(-edge_A, -edge_A, edge_A, edge_A), kdims=kdims, vdims=["s"]
+    ).opts(
+        title=f"Surface at {threshold_sigma:.1f} s.d.",
+        cmap=style.SURFACE_MAP,
+        clim=(0.0, 1.0),
+        clipping_colors={"NaN": (0, 0, 0, 0)},
+        frame_width=FRAME_PX,
+        frame_height=FRAME_PX,
+        fontsize=style.FONT_SIZES,
+        toolbar=None,
+        framewise=True,
+    )
+
+
+def _decimated(volume: xr.DataArray) -> tuple[np.ndarray[Any, Any], float]:
+    """Voxels averaged in blocks until there are few enough, and half the edge."""
+    values = volume.to_numpy()
+    box = len(values)
+    block = -(-box // MAX_BOX)
+    if block > 1:
+        n = box // block
+        trimmed = values[: n * block, : n * block, : n * block]
+        values = trimmed.reshape(n, block, n, block, n, block).mean((1, 3, 5))
+    step = float(volume["x"][1] - volume["x"][0])
+    return values, len(values) * block * step / 2
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Surface that follows a session, to be turned and thresholded.
+
+    Parameters
+    ----------
+    session : Session
+        What is shown.
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    follow = as_view(session)
+
+    def slider(
+        label: str, start: float, end: float, value: float, step: float
+    ) -> pn.widgets.FloatSlider:
+        return pn.widgets.FloatSlider(
+            label=label,
+            start=start,
+            end=end,
+            value=value,
+            step=step,
+            width=FRAME_PX // 2 + 10,
+        )
+
+    threshold = slider("Threshold (s.d.)", 0.5, 12.0, DEFAULT_SIGMA, 0.1)
+    azimuth = slider("Turn about the axis (°)", 0.0, 360.0, 0.0, 2.0)
+    tilt = slider("Lean towards you (°)", -90.0, 90.0, 0.0, 2.0)
+
+    def draw(session: Any, sigma: float, azimuth_deg: float, tilt_deg: float) -> Any:
+        return plot(
+            session.map,
+            threshold_sigma=sigma,
+            azimuth_deg=azimuth_deg,
+            tilt_deg=tilt_deg,
+        )
+
+    plotted = live_plot(
+        follow, draw, sigma=threshold, azimuth_deg=azimuth, tilt_deg=tilt
+    )
+    return pn.Column(
+        pn.pane.HoloViews(plotted, linked_axes=False),
+        pn.FlexBox(threshold, azimuth, tilt, width=FRAME_PX + 90),
+    )
