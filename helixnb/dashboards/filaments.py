@@ -84,14 +84,13 @@ def plot(filaments: pd.DataFrame, chosen: int = -1) -> hv.Overlay:
         xlabel="filament",
         ylabel="deviation from one helix (° s.d.)",
         xlim=(-0.8, len(table) - 0.2),
-        ylim=(0, max(float(np.nanmax(table["deviation_sd_deg"], initial=1)), 5) * 1.15),
-        legend_position="top",
-        legend_cols=3,
-        legend_opts={"border_line_alpha": 0, "padding": 0, "margin": 0},
+        ylim=(0, max(float(np.nanmax(table["deviation_sd_deg"], initial=1)), 5) * 1.3),
+        legend_position="top_right",
+        legend_opts={"background_fill_alpha": 0.7, "padding": 4, "spacing": 0},
         fontsize=style.FONT_SIZES,
         frame_width=PLOT_PX,
         frame_height=190,
-        toolbar="above",
+        toolbar=None,
         framewise=True,
     )
 
@@ -140,7 +139,7 @@ def along(segments: xr.Dataset, filaments: pd.DataFrame, filament: int) -> hv.Ov
         fontsize=style.FONT_SIZES,
         frame_width=PLOT_PX,
         frame_height=190,
-        toolbar="above",
+        toolbar=None,
         padding=0.08,
         framewise=True,
     )
@@ -182,7 +181,7 @@ def deviations(segments: xr.Dataset, filament: int) -> hv.Overlay:
         fontsize=style.FONT_SIZES,
         frame_width=PLOT_PX,
         frame_height=190,
-        toolbar="above",
+        toolbar=None,
         framewise=True,
     )
 

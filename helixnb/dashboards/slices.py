@@ -15,7 +15,7 @@ import panel as pn
 from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view, live_plot
 from helixnb.dashboards.pictures import picture
-from helixnb.dashboards.volumes import Volumes, available, contrast_limit
+from helixnb.dashboards.volumes import VOLUMES, Volumes, contrast_limit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -203,7 +203,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     """
     follow = as_view(session)
     choice = pn.widgets.RadioButtonGroup(
-        label="Map", options=available(follow.session), margin=(5, 10)
+        label="Map", options=list(VOLUMES), margin=(5, 10)
     )
     gain = pn.widgets.FloatSlider(
         label="Contrast", start=0.3, end=3.0, step=0.1, value=1.0, width=150

@@ -28,28 +28,6 @@ CONTRAST_VOXELS = 500_000
 """Voxels that the contrast is taken from: a large map is sampled."""
 
 
-def available(session: Any) -> list[str]:
-    """List the maps that a session has.
-
-    Parameters
-    ----------
-    session : Session
-        What is shown.
-
-    Returns
-    -------
-    list of str
-        Keys of `VOLUMES`.
-    """
-    missing = {
-        "Masked": "masks",
-        "Sharpened": "sharpened_map",
-        "Symmetrised": "symmetrised_map",
-        "Local resolution": "local_resolution",
-    }
-    return [n for n in VOLUMES if hasattr(type(session), missing.get(n, "map"))]
-
-
 def contrast_limit(volume: xr.DataArray) -> float:
     """Density that only one voxel in a thousand exceeds.
 
@@ -135,5 +113,5 @@ class Volumes:
         xarray.Dataset
         """
         masks: xr.Dataset
-        masks = self._once(session, "masks", lambda: getattr(session, "masks", None))
+        masks = self._once(session, "masks", lambda: session.masks)
         return masks
