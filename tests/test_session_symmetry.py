@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import refinement
+from helixnb import initial, refinement
 from helixnb.errors import InputError
 from helixnb.io.checkpoint import read_checkpoint, write_checkpoint
 from helixnb.session import Session
@@ -29,7 +29,7 @@ def session() -> Iterator[Session]:
     """Session after three iterations, whose maps hold the stand-ins' helix."""
     particles: Any = StandinParticles()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refinement, "initial_state", standin_initial_state)
+        patch.setattr(initial, "initial_state", standin_initial_state)
         patch.setattr(refinement, "step", standin_step())
         yield Session(particles, standin_parameters(), progress=False).run(
             3, background=False
