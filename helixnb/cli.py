@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helixnb.errors import InputError
+from helixnb.expand_command import add_expand
 from helixnb.parameters import Parameters
 from helixnb.search_command import add_search
 
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_refine(commands)
     add_search(commands)
+    add_expand(commands)
     _add_demo(commands)
     _add_simulate(commands)
     return parser

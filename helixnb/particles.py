@@ -300,11 +300,26 @@ class ParticleSet:
                     f"write_star: half must be 0 or 1, not {np.unique(subset)[:5]}."
                 )
             columns["rlnRandomSubset"] = subset.astype(np.int64) + 1
-        columns["rlnImageName"] = image_names(
-            self.reader.paths, self.stack, self.section, path.absolute().parent
-        )
-        particles = with_columns(self.table, columns | dict(extra or {}))
-        write_blocks(path, {"optics": self.optics, "particles": particles})
+        blocks = self.star_blocks(path.absolute().parent)
+        particles = with_columns(blocks["particles"], columns | dict(extra or {}))
+        write_blocks(path, blocks | {"particles": particles})
+
+    def star_blocks(self, folder: Path) -> dict[str, pd.DataFrame]:
+        """Optics and particles as read, to be written into a folder.
+
+        Parameters
+        ----------
+        folder : Path
+            Where the file will be; image names lead from there to the stacks.
+
+        Returns
+        -------
+        dict of str to DataFrame
+            ``optics`` and ``particles``.
+        """
+        names = image_names(self.reader.paths, self.stack, self.section, folder)
+        particles = with_columns(self.table, {"rlnImageName": names})
+        return {"optics": self.optics, "particles": particles}
 
     def write_cs(self, path: Path | str, poses: RefinedPoses) -> None:
         """Write a CryoSPARC table with refined poses.

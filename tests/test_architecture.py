@@ -30,11 +30,12 @@ LAYERS = (
         "densities",
         "inspection",
         "map_search",
+        "expansion",
         "simulate",
     ),
     ("session",),
     ("dashboards", "report"),
-    ("search_command",),
+    ("search_command", "expand_command"),
     ("cli",),
     ("__main__", ""),  # "" is the package itself, which loads names on demand
 )

@@ -165,7 +165,9 @@ def _refuse_other_kinds(path: Path, particles: pd.DataFrame) -> None:
     )
 
 
-def write_blocks(path: Path, blocks: dict[str, pd.DataFrame]) -> None:
+def write_blocks(
+    path: Path, blocks: dict[str, pd.DataFrame], *, comment: str = ""
+) -> None:
     """Write blocks as a STAR file, in one step and without losing digits.
 
     Parameters
@@ -174,6 +176,9 @@ def write_blocks(path: Path, blocks: dict[str, pd.DataFrame]) -> None:
         Output file; replaced if it exists.
     blocks : dict of str to DataFrame
         Block name (without ``data_``) to table.
+    comment : str
+        Put before the first block, every line as a comment.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"# {line}\n" for line in comment.splitlines())
         write_star(file, blocks)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from helixnb import densities, results, twist_rise
 from helixnb.errors import InputError
 from helixnb.session.history import history
-from helixnb.session.outputs import write_outputs
+from helixnb.session.outputs import write_expanded, write_outputs
 
 if TYPE_CHECKING:
     import os
@@ -233,6 +233,29 @@ class LabelledResults:
         """
         self._needed_state()
         return write_outputs(self, Path(out_dir), overwrite=overwrite)  # type: ignore[arg-type]
+
+    def expand_symmetry(self, path: str | os.PathLike[str] = "expanded.star") -> Path:
+        """Write every symmetry mate of every particle, for local refinement.
+
+        Parameters
+        ----------
+        path : path
+            STAR file to write; it begins with a warning of what it is not for.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            Without helical symmetry, before all images were used, or if shifts along
+            the axis are not limited to half a rise.
+        """
+        state = self._needed_state()
+        write_expanded(Path(path), state, self.particles)
+        return Path(path)
 
     def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
         """Write one HTML file that shows everything and needs no network.

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from helixnb import densities
+from helixnb.core.expansion import EulerPoses
 from helixnb.errors import InputError
+from helixnb.expansion import expand_particles
 from helixnb.io import output
 from helixnb.io.cs_export import RefinedPoses
 from helixnb.io.star import write_blocks
@@ -131,6 +133,44 @@ def write_poses(path: Path, state: State, particles: ParticleSet) -> None:
         origin_y_A=y_px * particles.pixel_size_A,
         half=state.survey.half,
         extra=_extra_columns(state),
+    )
+
+
+def write_expanded(path: Path, state: State, particles: ParticleSet) -> None:
+    """Write the symmetry mates of all particles.
+
+    Parameters
+    ----------
+    path : Path
+        STAR file; replaced in one step if it exists.
+    state : State
+        The iteration that found the poses.
+    particles : ParticleSet
+        Segments.
+
+    Raises
+    ------
+    InputError
+        Without helical symmetry, or before all particles have a pose.
+    """
+    if state.symmetry is None:
+        raise InputError("No helical symmetry is imposed: there is nothing to expand.")
+    if not state.used.all():
+        raise InputError(
+            f"Only {int(state.used.sum())} of {len(particles)} images are in use yet: "
+            "expand after the refinement has taken all of them."
+        )
+    poses, pixel = state.poses, particles.pixel_size_A
+    x_px, y_px = poses.origins_px()
+    expand_particles(
+        particles,
+        path,
+        state.parameters.symmetry or state.symmetry,
+        state.symmetry_order,
+        poses=EulerPoses(
+            poses.rot_deg, poses.tilt_deg, poses.psi_deg, x_px * pixel, y_px * pixel
+        ),
+        half=state.survey.half,
     )
 
 
