@@ -22,6 +22,8 @@ _MIN_BOX_DIAMETERS = 1.5
 _MIN_RISES = 5.0
 _EARLY_SEARCH_A = 10.0
 _WIDE_SEARCH_DEG = 3.0
+_ROTATIONS_A = 8.0
+"""Rotations of the point group are judged on maps at least this fine."""
 
 
 def data_flags(
@@ -115,13 +117,15 @@ def fsc_flags(fsc: HalfMapFSC, k_max: int) -> list[str]:
     ]
 
 
-def symmetry_flags(scores: SymmetryScores | None) -> list[str]:
+def symmetry_flags(scores: SymmetryScores | None, point_group: str) -> list[str]:
     """Risks in the twist-rise score map.
 
     Parameters
     ----------
     scores : SymmetryScores or None
         Score maps; None where the symmetry was not searched.
+    point_group : str
+        As imposed.
 
     Returns
     -------
@@ -152,6 +156,14 @@ def symmetry_flags(scores: SymmetryScores | None) -> list[str]:
         flags.append(
             f"The halves prefer symmetries {twist:.2f} deg and {rise:.3f} A apart: the "
             "symmetry is not yet determined by the data."
+        )
+    if scores.resolution_A <= _ROTATIONS_A and (
+        scores.suggested_point_group != point_group
+    ):
+        flags.append(
+            f"The maps obey {scores.suggested_point_group} as well as their helical "
+            f"symmetry (dyad {scores.dyad.score:.2f}, helix {joint.best_score:.2f}), "
+            f"but point_group is {point_group}: check which of the two is right."
         )
     return flags
 

@@ -116,7 +116,7 @@ def step(
         flags=tuple(
             data_flags(particles, parameters, state.survey)
             + fsc_flags(fsc, sums[0].grid.k_max)
-            + symmetry_flags(scores)
+            + symmetry_flags(scores, parameters.point_group)
             + polarity_flags(poses, particles.filament)
         ),
         seconds=job.clock.seconds,

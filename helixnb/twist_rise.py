@@ -229,7 +229,7 @@ def score(prepared: PreparedHalves, where: SearchRange) -> SymmetryScores:
         best,
         lags,
     )
-    dyad = best_dyad(prepared.harmonics, layers, best.rise_A)
+    dyad = best_dyad(prepared.harmonics, best.rise_A)
     return SymmetryScores(
         half_A=half_A,
         half_B=half_B,

@@ -156,6 +156,19 @@ def test_each_setting_matters(actin_like: NDArray[np.float32]) -> None:
     assert doubled.attrs["best_rise_A"] == pytest.approx(56.2, rel=0.01)
 
 
+def test_equivalent_twists_are_found_in_the_range_asked_for() -> None:
+    """With C3, 174 degrees is 54."""
+    found = helixnb.search_symmetry(
+        _map(54.0, 16.5, "C3"),
+        PIXEL_A,
+        twist_deg=(165.0, 180.0),
+        rise_A=(15.0, 18.0),
+        point_group="C3",
+    )
+    assert found.attrs["best_twist_deg"] == pytest.approx(174.0, abs=0.3)
+    assert found.attrs["on_edge"] == 0
+
+
 def test_an_optimum_beyond_the_range_is_told(actin_like: NDArray[np.float32]) -> None:
     found = helixnb.search_symmetry(
         actin_like, PIXEL_A, twist_deg=(-165.9, -150.0), rise_A=(26.0, 30.0)

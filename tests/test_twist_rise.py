@@ -129,7 +129,7 @@ def test_the_joint_optimum_is_that_of_the_sum(maps: NDArray[np.float32]) -> None
         found.half_A.best_score, found.half_B.best_score
     )
     assert found.used
-    assert not symmetry_flags(found)
+    assert not symmetry_flags(found, "C1")
 
 
 def test_cropped_maps_score_the_same(maps: NDArray[np.float32]) -> None:
@@ -146,7 +146,7 @@ def test_an_optimum_beyond_the_extents_is_found_and_told(
     assert found.extensions == 1
     assert found.used
     assert found.joint.best_twist_deg == pytest.approx(TWIST_DEG, abs=0.4)
-    [flag] = symmetry_flags(found)
+    [flag] = symmetry_flags(found, "C1")
     assert "beyond the extents" in flag
     assert "they are used" in flag
 
@@ -163,7 +163,7 @@ def test_halves_that_disagree_are_not_used_beyond_the_extents(
         if found.extensions and not found.joint.on_edge:
             break
     assert not found.used
-    flags = symmetry_flags(found)
+    flags = symmetry_flags(found, "C1")
     assert any("not used, because the halves disagree" in flag for flag in flags)
     assert any("not yet determined" in flag for flag in flags)
 
@@ -179,4 +179,24 @@ def test_an_optimum_on_the_edge_is_not_used(maps: NDArray[np.float32]) -> None:
     )
     assert found.joint.on_edge
     assert not found.used
-    assert any("on the edge" in flag for flag in symmetry_flags(found))
+    assert any("on the edge" in flag for flag in symmetry_flags(found, "C1"))
+
+
+@pytest.mark.parametrize(
+    ("imposed", "true"), [("C1", "D1"), ("D1", "C1"), ("C1", "C2")]
+)
+def test_a_point_group_that_the_maps_contradict_is_told(
+    imposed: str, true: str
+) -> None:
+    unit = np.random.default_rng(3).uniform(-9, 9, (5, 3)) * [1, 1, 0.5]
+    if true == "D1":
+        unit = np.concatenate([unit, unit * [1, -1, -1]])
+    fold = int(true[1:])
+    density = blobs(helix(unit, TWIST_DEG, RISE_A / PIXEL_A, 40.0, fold), BOX)
+    halves = np.stack([density, density]).astype(np.float32)
+    found = _scores(halves, point_group=imposed)
+    assert found.suggested_point_group == true
+    [flag] = symmetry_flags(found, imposed)
+    assert f"obey {true}" in flag
+    assert f"point_group is {imposed}" in flag
+    assert not symmetry_flags(found, true)

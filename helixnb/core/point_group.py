@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from helixnb.core.map_harmonics import MapHarmonics
 from helixnb.core.self_correlation import (
-    LayerPower,
     SelfCorrelation,
     dyad_spectrum,
+    layer_power,
     periodic_table,
     score_grid,
 )
@@ -25,7 +25,7 @@ from helixnb.core.self_correlation import (
 MAX_FOLD = 12
 """Rotations up to this order are looked for."""
 
-HOLDS = 0.8
+HOLDS = 0.93
 """A rotation holds if the map agrees with it this well, relative to its helix."""
 
 
@@ -75,15 +75,13 @@ def cyclic_scores(correlation: SelfCorrelation) -> NDArray[np.float64]:
     )
 
 
-def best_dyad(harmonics: MapHarmonics, layers: LayerPower, rise_A: float) -> Dyad:
+def best_dyad(harmonics: MapHarmonics, rise_A: float) -> Dyad:
     """Find the two-fold axis across the helix that a map agrees with best.
 
     Parameters
     ----------
     harmonics : MapHarmonics
-        The map.
-    layers : LayerPower
-        Its power.
+        The map, not averaged over any dyad.
     rise_A : float
         Dyads repeat at half this distance, so they are sought within it.
 
@@ -91,6 +89,7 @@ def best_dyad(harmonics: MapHarmonics, layers: LayerPower, rise_A: float) -> Dya
     -------
     Dyad
     """
+    layers = layer_power(harmonics)
     table = periodic_table(dyad_spectrum(harmonics), layers)
     length = 1 / (layers.z_per_A[1] - layers.z_per_A[0])
     n_theta, n_z = table.shape

@@ -274,7 +274,7 @@ def _rotations(
     harmonics: MapHarmonics, correlation: SelfCorrelation, best: Candidate
 ) -> dict[str, Any]:
     """Agreement with the rotations of a point group."""
-    dyad = best_dyad(harmonics, correlation.layers, best.rise_A)
+    dyad = best_dyad(harmonics, best.rise_A)
     cyclic = cyclic_scores(correlation)
     return {
         "point_group": f"C{correlation.layers.cyclic}",
