@@ -6,9 +6,9 @@ static masks act on top of the cylinder, which also bounds the maps for transfor
 after a reference was re-grown along the box. The FSC to report is always taken in a
 cylinder; its loose and tight companions follow the density.
 
-Density is followed on a smooth copy that is grown by the symmetry from the central part
-of the box: a threshold would otherwise cut the box ends, where symmetry in the
-reconstruction lets density fade.
+Density is followed on a smooth copy. That of a dynamic mask is grown by the symmetry
+from the central part of the box: a threshold would otherwise cut the box ends, where
+symmetry in the reconstruction lets density fade. Masks of the FSC stay away from them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.density_mask import density_distance, soft_mask
 from helixnb.core.fsc import FSCMasks
 from helixnb.core.masks import axial_window, cylinder
+from helixnb.core.nonuniform import butterworth
+from helixnb.core.postprocess import average_map, scale_shells
 from helixnb.core.references import end_window, regrow
 from helixnb.core.search import harmonic_limit
 from helixnb.parameters import Parameters
@@ -101,7 +103,11 @@ def fsc_masks(
     box = half_maps.shape[-1]
     fraction = parameters.fsc_z_fraction
     window = axial_window(box, fraction, AXIAL_EDGE * box)[:, None, None]
-    distance = _distance_A(half_maps, pixel_size_A, parameters, survey, FSC_THRESHOLD)
+    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
+    density = _smooth(
+        average_map(half_maps) * section, pixel_size_A, parameters.mask_start_A
+    )
+    distance = density_distance(density, section > 0.5, FSC_THRESHOLD, pixel_size_A)
     return FSCMasks(
         filament_mask(box, pixel_size_A, parameters, survey, fraction),
         soft_mask(distance, *LOOSE_A) * window,
@@ -143,8 +149,13 @@ def density_mask(
         return static_mask
     if parameters.mask == "cylinder" or resolution_A > parameters.mask_start_A:
         return None
-    distance = _distance_A(
-        half_maps, pixel_size_A, parameters, survey, parameters.mask_threshold
+    box = half_maps.shape[-1]
+    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
+    density = _smooth_and_grown(
+        average_map(half_maps) * section, pixel_size_A, parameters, survey
+    )
+    distance = density_distance(
+        density, section > 0.5, parameters.mask_threshold, pixel_size_A
     )
     return soft_mask(distance, parameters.mask_near_A, parameters.mask_far_A)
 
@@ -177,26 +188,31 @@ def refinement_mask(
     return mask if inner is None else mask * inner
 
 
-def _distance_A(
-    half_maps: NDArray[np.float32],
+def _smooth(
+    volume: NDArray[np.float32], pixel_size_A: float, resolution_A: float
+) -> NDArray[np.float32]:
+    """Low-pass filter, for what lies away from the box ends."""
+    k_per_A = np.arange(len(volume) // 2 + 1) / (len(volume) * pixel_size_A)
+    return scale_shells(volume, butterworth(k_per_A, resolution_A).astype(np.float64))
+
+
+def _smooth_and_grown(
+    volume: NDArray[np.float32],
     pixel_size_A: float,
     parameters: Parameters,
     survey: Survey,
-    threshold: float,
 ) -> NDArray[np.float32]:
-    """Distance of every voxel to the smooth, symmetric density."""
-    box = half_maps.shape[-1]
-    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
+    """Low-pass filter, and rebuild the box ends from the centre by the symmetry."""
+    box = len(volume)
     k_max = min(int(box * pixel_size_A / parameters.mask_start_A), box // 2 - 2)
     cyclic, symmetry = parameters.cyclic, parameters.symmetry
     radius_px = survey.outer_radius_A / pixel_size_A
     m_max = harmonic_limit(k_max, box, radius_px, cyclic)
     grid = CylinderGrid(box, k_max, m_max, cyclic, 2)
-    planes = grid.planes_from_volume(half_maps.mean(0) * section)
+    planes = grid.planes_from_volume(volume)
     if symmetry is not None:
         # As many mates as fill the box from the part where the FSC is taken.
         missing_A = (1 - parameters.fsc_z_fraction) / 2 * box * pixel_size_A
         reach = int(np.ceil(missing_A / symmetry.rise_A))
         planes = regrow(planes, symmetry, grid.orders[m_max:], pixel_size_A, reach)
-    density = grid.to_volume(grid.harmonics_from_planes(planes))
-    return density_distance(density, section > 0.5, threshold, pixel_size_A)
+    return grid.to_volume(grid.harmonics_from_planes(planes))

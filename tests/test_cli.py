@@ -11,7 +11,8 @@ import pytest
 import starfile
 
 from helixnb import cli, initial, refinement, report
-from helixnb.io.mrc import read_map
+from helixnb.core.masks import cylinder
+from helixnb.io.mrc import read_map, write_map
 from helixnb.io.output import RESULT_FILES
 from helixnb.parameters import Parameters
 from helixnb.simulate import Filaments, simulate_segments
@@ -86,6 +87,21 @@ def test_options_reach_the_refinement(
         rise_extent_percent=5,
     )
     assert fake[0] == wanted
+
+
+def test_static_mask_is_used_from_the_first_iteration(
+    star: str, fake: list[Parameters], tmp_path: Path
+) -> None:
+    mask = cylinder(40, outer_radius_px=9)
+    write_map(tmp_path / "mask.mrc", mask, 3.0)
+    out = tmp_path / "out"
+    options = ["--static-mask", str(tmp_path / "mask.mrc"), "--iterations", "1"]
+    assert cli.main(["refine", star, "-o", str(out), *SYMMETRY, *options]) == 0
+    assert fake[0].mask == "static"
+    # What a mask was not given for is refused before the work.
+    options = ["--mask", "static", "--overwrite"]
+    assert cli.main(["refine", star, "-o", str(out), *SYMMETRY, *options]) == 2
+    assert len(fake) == 1
 
 
 def test_every_parameter_has_an_option(

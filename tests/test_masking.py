@@ -61,8 +61,8 @@ def test_distance_is_that_to_the_nearest_dense_voxel(pixel_A: float) -> None:
     x = np.arange(box)
     expected = np.maximum(np.maximum(12 - x, x - 20), 0) * pixel_A
     assert found.shape == density.shape
-    # Thinned grids end inside the slab, by less than the 4 A that they may have.
-    np.testing.assert_allclose(found[5, 7, :38], expected[:38], atol=4.0)
+    # Thinned grids end inside the slab, by less than the 5 A that they may have.
+    np.testing.assert_allclose(found[5, 7, :38], expected[:38], atol=5.0)
     mask = soft_mask(found, 5.0, 15.0)
     assert (mask[found <= 5] == 1).all()
     assert (mask[found >= 15] == 0).all()

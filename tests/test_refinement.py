@@ -21,9 +21,12 @@ from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.fsc import resolution_A, shell_correlation
 from helixnb.core.masks import cylinder
 from helixnb.initial import initial_state
+from helixnb.job import Job
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
+from helixnb.progress import Stopwatch
 from helixnb.refinement import step
+from helixnb.schedule import _may_regrow
 from helixnb.simulate import Filaments, Microscope, simulate_segments
 from helixnb.state import State
 
@@ -317,7 +320,7 @@ def test_without_noise_substitution_the_unmasked_curve_decides(
     case: _Case, states: list[State], plain: State
 ) -> None:
     assert plain.fsc.substitution is not None
-    changed = PARAMETERS.changed(noise_substitution=False)
+    changed = PARAMETERS.changed(noise_substitution=False, split_resolution_A=12.0)
     after = step(states[6], case.particles, changed, BACKEND, _silent)
     assert after.fsc.substitution is None
     np.testing.assert_array_equal(after.fsc.unmasked, plain.fsc.unmasked)
@@ -325,6 +328,14 @@ def test_without_noise_substitution_the_unmasked_curve_decides(
     frequency = after.fsc.frequency_per_A
     expected = resolution_A(frequency, after.fsc.unmasked, from_shell=split)
     assert after.resolution_A == expected != plain.resolution_A
+    # References share what lies below the split, here moved from 20 A to 12 A.
+    between = slice(int(BOX_PX * PIXEL_A / 18), int(BOX_PX * PIXEL_A / 12.5))
+    agreement = [
+        shell_correlation(*(np.fft.rfftn(m) for m in s.references), BOX_PX)[between]
+        for s in (plain, after)
+    ]
+    assert agreement[0].max() < agreement[1].min()
+    assert agreement[1].min() > 0.99
 
 
 def test_initial_density_is_not_of_all_particles_and_has_no_substitution(
@@ -354,3 +365,34 @@ def test_clipped_references_explain_less(case: _Case, states: list[State]) -> No
     short = step(states[6], case.particles, changed, BACKEND, _silent)
     evidence = states[7].poses.log_evidence
     assert short.poses.log_evidence.mean() < evidence.mean()
+
+
+@pytest.mark.parametrize(
+    ("start_A", "resolution_A", "search", "moved_deg", "expected"),
+    [
+        (8.0, 7.0, True, 0.0, True),
+        (0.0, 7.0, True, 0.0, False),  # never
+        (6.0, 7.0, True, 0.0, False),  # not yet
+        (8.0, 7.0, True, 2.0, False),  # the twist is still moving
+        (8.0, 7.0, False, 2.0, True),  # nobody moves it
+    ],
+)
+def test_references_are_regrown_from_a_resolution_on(
+    case: _Case,
+    states: list[State],
+    start_A: float,
+    resolution_A: float,
+    search: bool,
+    moved_deg: float,
+    expected: bool,
+) -> None:
+    found = states[7].symmetry
+    used = states[7].parameters.changed(
+        twist_deg=found.twist_deg - moved_deg, rise_A=found.rise_A
+    )
+    before = dataclasses.replace(
+        states[7], resolution_A=resolution_A, parameters=used, regrown=False
+    )
+    now = used.changed(real_space_symmetry_A=start_A, search_symmetry=search)
+    job = Job(case.particles, now, BACKEND, _silent, Stopwatch())
+    assert _may_regrow(job, before) is expected

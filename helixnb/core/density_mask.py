@@ -21,7 +21,7 @@ MIN_COMPONENT = 0.1
 """Parts smaller than this fraction of the largest one are specks. The largest alone
 would not do: protofilaments may be apart."""
 
-GRID_A = 4.0
+GRID_A = 5.0
 """Coarsest grid on which distances are measured; edges are wider."""
 
 
