@@ -286,7 +286,16 @@ WORDS = tuple(
 )
 
 
-KINDS = (*["flip"] * 2, *["token"] * 3, "word", "cut", "copy", "drop", "number")
+KINDS = (
+    *["digit"] * 3,
+    *["flip"] * 2,
+    *["token"] * 3,
+    "word",
+    "cut",
+    "copy",
+    "drop",
+    "number",
+)
 
 
 @st.composite
@@ -307,6 +316,10 @@ def _change(data: bytearray, at: int, random: Random) -> None:
     kind = random.choice(KINDS)
     if kind == "flip":
         data[at : at + 1] = bytes([random.randrange(256)])
+    elif kind == "digit":
+        while at < len(data) and not 48 <= data[at] <= 57:
+            at += 1
+        data[at : at + 1] = random.choice([b"0", b"7", b"-", b".", b"e", b""])
     elif kind == "word":
         word = random.choice(WORDS)
         data[at : at + random.choice([0, len(word)])] = word

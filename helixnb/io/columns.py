@@ -1,6 +1,7 @@
 """Numbers out of table columns, with errors that name file, row and column."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,10 @@ def numbers(
         such row is named, counted from 1 at the block's first row.
     """
     raw = table[column]
-    values = np.array(pd.to_numeric(raw, errors="coerce"), dtype=np.float64)
+    try:
+        values = np.array(pd.to_numeric(raw, errors="coerce"), dtype=np.float64)
+    except OverflowError:  # a whole number of hundreds of digits
+        values = np.array([_float(value) for value in raw])
     bad = ~np.isfinite(values)
     reason = "is not a finite number"
     if not bad.any():
@@ -61,6 +65,14 @@ def numbers(
             "like this). Correct or remove these rows."
         )
     return values
+
+
+def _float(value: Any) -> float:
+    """Return a number, or nan for what is none."""
+    try:
+        return float(value)
+    except (ValueError, TypeError, OverflowError):
+        return float("nan")
 
 
 def optional_numbers(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from helixnb.errors import InputError
 from helixnb.io.columns import Float64Array, numbers
-from helixnb.io.stacks import places
+from helixnb.io.stacks import is_there, places
 from helixnb.io.star import read_blocks
 
 _OPTIMISER = "optimiser_general"
@@ -102,9 +102,9 @@ def read_relion_run(path: Path) -> RelionRun:
             "wrote it; give the file of the iteration before."
         )
     values, notes = _symmetry(model_path, general, classes)
-    values |= _spreads(general)
+    values |= _spreads(model_path, general)
     if optimiser:
-        values |= _diameters(optimiser)
+        values |= _diameters(path, optimiser)
         values |= _point_group(path, optimiser)
         particles = _named(path, optimiser, "rlnExperimentalDataStarFile")
     else:
@@ -134,7 +134,7 @@ def _named(path: Path, optimiser: Mapping[str, Any], label: str) -> Path:
     # A run that was copied elsewhere still has its files beside each other.
     candidates = [*places(name, path, None), path.resolve().parent / Path(name).name]
     for candidate in candidates:
-        if candidate.is_file():
+        if is_there(candidate):
             return candidate
     looked = "\n  ".join(dict.fromkeys(map(str, candidates)))
     raise InputError(
@@ -195,33 +195,34 @@ def _symmetry(
         "rise_A": float(rise[best]),
     }
     order = _number(path, general, "rlnNrHelicalAsymUnits")
-    if order > 1:  # 1 is RELION's default and says nothing
+    if 1 < order < np.inf:  # 1 is RELION's default and says nothing
         values["symmetry_order"] = int(order)
     which = f" (class {best + 1} of {len(twist)})" if len(twist) > 1 else ""
     note = f"Twist and rise were taken from {path.name}{which}."
     return values, (note,)
 
 
-def _spreads(general: Mapping[str, Any]) -> dict[str, float]:
+def _spreads(path: Path, general: Mapping[str, Any]) -> dict[str, float]:
     """Return standard deviations of priors, where RELION used them."""
-    pixel_A = float(general.get("rlnPixelSize", "nan"))
-    old_px = float(general.get("rlnSigmaOffsets", "nan"))
+    shift_A = _number(path, general, "rlnSigmaOffsetsAngst")
+    if np.isnan(shift_A):  # before 3.1 in pixels
+        pixel_A = _number(path, general, "rlnPixelSize")
+        shift_A = _number(path, general, "rlnSigmaOffsets") * pixel_A
     found = {
-        "tilt_sd_deg": float(general.get("rlnSigmaPriorTiltAngle", "nan")),
-        "psi_sd_deg": float(general.get("rlnSigmaPriorPsiAngle", "nan")),
-        # Before 3.1 in pixels.
-        "shift_sd_A": float(general.get("rlnSigmaOffsetsAngst", old_px * pixel_A)),
+        "tilt_sd_deg": _number(path, general, "rlnSigmaPriorTiltAngle"),
+        "psi_sd_deg": _number(path, general, "rlnSigmaPriorPsiAngle"),
+        "shift_sd_A": shift_A,
     }
     return {name: value for name, value in found.items() if value > 0}
 
 
-def _diameters(optimiser: Mapping[str, Any]) -> dict[str, float]:
+def _diameters(path: Path, optimiser: Mapping[str, Any]) -> dict[str, float]:
     """Diameters of the tube's mask; RELION writes -1 for none."""
     found = {
-        "outer_diameter_A": optimiser.get("rlnHelicalMaskTubeOuterDiameter", -1),
-        "inner_diameter_A": optimiser.get("rlnHelicalMaskTubeInnerDiameter", -1),
+        "outer_diameter_A": _number(path, optimiser, "rlnHelicalMaskTubeOuterDiameter"),
+        "inner_diameter_A": _number(path, optimiser, "rlnHelicalMaskTubeInnerDiameter"),
     }
-    return {name: float(value) for name, value in found.items() if float(value) > 0}
+    return {name: value for name, value in found.items() if value > 0}
 
 
 def _point_group(path: Path, optimiser: Mapping[str, Any]) -> dict[str, str]:

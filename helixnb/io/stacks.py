@@ -51,7 +51,7 @@ def find_stack(name: str, star: Path, project_dir: Path | None) -> Path:
     """
     candidates = places(name, star, project_dir)
     for candidate in candidates:
-        if candidate.is_file():
+        if is_there(candidate):
             return candidate
     looked = "\n  ".join(str(candidate) for candidate in candidates)
     raise InputError(
@@ -59,6 +59,24 @@ def find_stack(name: str, star: Path, project_dir: Path | None) -> Path:
         "project_dir= (the folder that names in the STAR file start from), or copy the "
         "stack beside the STAR file."
     )
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file exists, also for names that no file system would take.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False
 
 
 def places(name: str, star: Path, project_dir: Path | None) -> list[Path]:
