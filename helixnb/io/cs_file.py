@@ -87,12 +87,14 @@ def read_cs_array(path: Path) -> CsArray:
                 table = _read_stream(file)
             else:
                 raise ValueError("it starts like neither of CryoSPARC's two formats")
+        return _with_bytes(path, table)
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(
             f"{path} could not be read as a CryoSPARC .cs table ({error}). Copy it "
             "again, or export the particles from CryoSPARC once more."
         ) from error
-    return _with_bytes(path, table)
 
 
 def _read_numpy(file: BinaryIO) -> CsArray:

@@ -163,7 +163,7 @@ def _number(path: Path, pairs: Mapping[str, Any], label: str) -> float:
         return float("nan")
     try:
         return float(pairs[label])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path}: {label} is {pairs[label]!r}, not a number. Correct it."
         ) from error

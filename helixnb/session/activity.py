@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 log = logging.getLogger("helixnb")
 
@@ -72,36 +71,48 @@ class Activity:
         self.error: Exception | None = None
         self.pause = threading.Event()
         self._notify = notify
-        self._busy = threading.Lock()
+        # Who computes, under one key: dict.setdefault is atomic where a lock and the
+        # note of who holds it would be two steps.
+        self._owner: dict[str, object] = {}
         self._thread: threading.Thread | None = None
         self._unraised = False
 
     @property
     def running(self) -> bool:
         """Whether somebody computes."""
-        return self._busy.locked()
+        return bool(self._owner)
 
-    @contextmanager
-    def of(self, what: str) -> Iterator[None]:
+    def here(self, what: str, work: Callable[[], None]) -> None:
         """Compute something in this thread.
+
+        An interrupt may come between any two instructions, so this is no context
+        manager: one could be interrupted between its entry and the block.
 
         Parameters
         ----------
         what : str
             Named in the error of whoever comes second.
+        work : callable
+            Called without arguments.
 
         Raises
         ------
         RuntimeError
             If somebody computes already.
         """
-        self._acquire(what)
+        token = object()
         try:
-            # Listeners may draw for a while, and be interrupted.
-            self._notify()
-            yield
+            try:
+                self._acquire(what, token)
+                # Listeners may draw for a while, and be interrupted.
+                self._notify()
+                work()
+            finally:
+                self._free(token)
         finally:
-            self._release()
+            # Where an interrupt kept the first call from its work.
+            self._free(token)
+            self._notify()
 
     def in_background(self, what: str, work: Callable[[], None]) -> None:
         """Compute something in a thread; its error is kept.
@@ -118,18 +129,24 @@ class Activity:
         RuntimeError
             If somebody computes already.
         """
-        self._acquire(what)
+        token = object()
+        thread = threading.Thread(
+            target=self._body, args=(work, token), name=f"helixnb-{what}", daemon=True
+        )
         try:
-            self._notify()
-            self._thread = threading.Thread(
-                target=self._body, args=(work,), name=f"helixnb-{what}", daemon=True
-            )
-            self._thread.start()
-        except BaseException:
-            self._release()
-            raise
+            try:
+                self._acquire(what, token)
+                self._notify()
+                self._thread = thread
+                thread.start()
+            finally:
+                self._free_unless_begun(token, thread)
+        finally:
+            self._free_unless_begun(token, thread)
 
-    def _body(self, work: Callable[[], None]) -> None:
+    def _body(self, work: Callable[[], None], token: object) -> None:
+        if self._owner.get("token") is not token:
+            return  # interrupted while it was started
         try:
             work()
         except Exception as error:
@@ -137,7 +154,8 @@ class Activity:
             self.error, self._unraised = error, True
             log.error("Stopped by an error: %s", error, exc_info=error)
         finally:
-            self._release()
+            self._free(token)
+            self._notify()
 
     def join(self, timeout: float | None) -> None:
         """Wait for the thread, if there is one.
@@ -147,7 +165,8 @@ class Activity:
         timeout : float or None
             Seconds to wait at most.
         """
-        if self._thread is not None:
+        # An interrupt may have kept it from starting.
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join(timeout)
 
     def clear_error(self) -> None:
@@ -160,14 +179,20 @@ class Activity:
             self._unraised = False
             raise self.error
 
-    def _acquire(self, what: str) -> None:
-        if not self._busy.acquire(blocking=False):
+    def _acquire(self, what: str, token: object) -> None:
+        # One atomic operation, after which `_free` with the same token undoes it.
+        if self._owner.setdefault("token", token) is not token:
             raise RuntimeError(
                 f"Cannot {what}: a step or run of this session is going on. Call "
                 "session.pause() and session.wait() first."
             )
         self.pause.clear()
 
-    def _release(self) -> None:
-        self._busy.release()
-        self._notify()
+    def _free_unless_begun(self, token: object, thread: threading.Thread) -> None:
+        if thread.ident is None:  # refused, or interrupted before it began
+            self._free(token)
+
+    def _free(self, token: object) -> None:
+        """Let others compute, if this token was the one who did."""
+        if self._owner.get("token") is token:
+            self._owner.pop("token", None)

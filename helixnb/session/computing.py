@@ -67,8 +67,7 @@ class Computing(LabelledResults):
         beginning. An interrupt or an error leaves the session as it was.
         """
         self._activity.raise_kept()
-        with self._activity.of("make a step"):
-            self._advance()
+        self._activity.here("make a step", self._advance)
         return self
 
     def run(self, n: int | None = None, *, background: bool = True) -> Self:
@@ -88,8 +87,7 @@ class Computing(LabelledResults):
         if background:
             self._activity.in_background("run", partial(self._loop, n))
         else:
-            with self._activity.of("run"):
-                self._loop(n)
+            self._activity.here("run", partial(self._loop, n))
         return self
 
     def iterate(self, n: int | None = None) -> Iterator[State]:
@@ -153,10 +151,12 @@ class Computing(LabelledResults):
         InputError
             If that state is not kept.
         """
-        with self._activity.of("go back"):
-            self._timeline.back(k)
-            self._activity.clear_error()
+        self._activity.here("go back", partial(self._back, k))
         return self
+
+    def _back(self, k: int) -> None:
+        self._timeline.back(k)
+        self._activity.clear_error()
 
     def save(self, path: str | os.PathLike[str]) -> Self:
         """Save what it takes to go on later, as one ``.npz`` file.
