@@ -3,9 +3,9 @@
     python benchmarks/fuzz_readers.py --minutes 60 --seed 1 --out /tmp/fuzz
 
 A reader may return or raise InputError. Anything else (another error, five seconds of
-computing, more memory than the limit) is kept under OUT/<target>/, and counts are written
-to OUT/counts.json after every round. Move what was kept to tests/data/fuzz/<target>/
-once it is fixed: the suite replays it.
+computing, more memory than the limit) is kept under OUT/<target>/, and counts are
+written to OUT/counts.json after every round. Move what was kept to
+tests/data/fuzz/<target>/ once it is fixed: the suite replays it.
 """
 
 from __future__ import annotations

@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_refine(commands)
     add_search(commands)
     add_expand(commands)
+    _add_resume(commands)
     _add_demo(commands)
     _add_simulate(commands)
     return parser
@@ -117,12 +118,7 @@ def _add_refine(commands: Any) -> None:
         action="store_true",
         help="turn the long axis of that density to z",
     )
-    refine.add_argument(
-        "--checkpoint",
-        action="store_true",
-        help=f"write OUT/{CHECKPOINT_FILE} after each iteration, from which "
-        "Session.load() resumes",
-    )
+    _add_checkpoint(refine)
     _add_cryosparc(refine)
     refine.add_argument(
         "--static-mask",
@@ -138,6 +134,35 @@ def _add_refine(commands: Any) -> None:
             groups[title] = refine.add_argument_group(title)
         _add_parameter(groups[title], field)
     refine.set_defaults(command=_refine)
+
+
+def _add_resume(commands: Any) -> None:
+    resume = commands.add_parser(
+        "resume",
+        help="go on with a saved session",
+        description="Go on where a saved session stood, with its parameters.",
+    )
+    resume.add_argument(
+        "session", type=Path, metavar="SESSION.npz", help="from --checkpoint or save()"
+    )
+    resume.add_argument(
+        "--particles", type=Path, help="the particles, if they were moved"
+    )
+    _add_output(resume, default=None)
+    _add_checkpoint(resume)
+    resume.add_argument(
+        "--device", default="auto", help="auto or cpu (default: %(default)s)"
+    )
+    resume.set_defaults(command=_resume)
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help=f"write OUT/{CHECKPOINT_FILE} after each iteration, from which "
+        "helixnb resume goes on",
+    )
 
 
 def _add_cryosparc(refine: argparse.ArgumentParser) -> None:
@@ -284,6 +309,20 @@ def _refine(args: argparse.Namespace) -> None:
     print(_summary_text(session, args.output))
 
 
+def _resume(args: argparse.Namespace) -> None:
+    """Go on with a saved session."""
+    from helixnb.session import Session
+
+    session = Session.load(
+        args.session,
+        particles=args.particles,
+        device=args.device,
+        checkpoint=args.output / CHECKPOINT_FILE if args.checkpoint else None,
+    )
+    _refine_into(args.output, session, args)
+    print(_summary_text(session, args.output))
+
+
 def _source(args: argparse.Namespace) -> ParticleSet | Path:
     """Particles, read with the options for CryoSPARC if there are any."""
     from helixnb.io.filament_pose import PoseFrame
@@ -300,9 +339,13 @@ def _refine_into(out_dir: Path, session: Session, args: argparse.Namespace) -> N
     """Claim the folder, refine, write."""
     from tqdm.contrib.logging import logging_redirect_tqdm
 
+    from helixnb.io.lock import locked_folder
     from helixnb.io.output import CRYOSPARC_FILE, RESULT_FILES, claim_folder
+    from helixnb.session.rescue import rescuing
 
-    extra = (CHECKPOINT_FILE,) if args.checkpoint else ()
+    checkpoint = out_dir / CHECKPOINT_FILE
+    resumed_there = getattr(args, "session", None) == checkpoint
+    extra = (CHECKPOINT_FILE,) if args.checkpoint and not resumed_there else ()
     claim_folder(
         out_dir,
         overwrite=args.overwrite,
@@ -311,9 +354,10 @@ def _refine_into(out_dir: Path, session: Session, args: argparse.Namespace) -> N
     )
     for note in session.particles.notes:
         log.info("%s", note)
-    with logging_redirect_tqdm([log]):
-        session.run(background=False)
-    session.save_results(out_dir, overwrite=args.overwrite)
+    with locked_folder(out_dir), rescuing(session, checkpoint):
+        with logging_redirect_tqdm([log]):
+            session.run(background=False)
+        session.save_results(out_dir, overwrite=args.overwrite)
 
 
 def _summary_text(session: Session, out_dir: Path) -> str:

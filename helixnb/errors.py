@@ -7,4 +7,7 @@ without a traceback, and still let programming errors through unchanged.
 
 
 class InputError(ValueError):
-    """Input that cannot be used; the message says what, where and what to do."""
+    """Input that cannot be used, or output that cannot be written.
+
+    The message says what, where and what to do.
+    """

@@ -5,6 +5,7 @@ behind one immutable object. Everything that can be refused is refused when it i
 made, so that code further down never has to ask whether a column exists.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -203,6 +204,21 @@ class ParticleSet:
         images = self.reader.read(self.stack[chosen], self.section[chosen])
         images *= self.contrast[chosen, None, None]
         return images
+
+    def fingerprint(self) -> str:
+        """Hash of which image of which filament each segment is.
+
+        Returns
+        -------
+        str
+            The same for the same images in the same order, wherever they lie.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for path in self.reader.paths:
+            digest.update(path.name.encode() + b"\0")
+        for values in (self.stack, self.section, self.filament):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
     def subset(self, indices: ArrayLike) -> "ParticleSet":
         """Return some of the segments as a set of their own.

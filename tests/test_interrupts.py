@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from helixnb import Session, refinement
+from helixnb import Session, initial, refinement
 from helixnb.io.checkpoint import read_checkpoint
 from tests.fakes import FakeRefinement
 from tests.standins import StandinParticles, standin_parameters, standin_state
@@ -60,7 +60,7 @@ class InterruptAt:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Session:
     fake = FakeRefinement(standin_state(1))
-    monkeypatch.setattr(refinement, "initial_state", fake.initial_state)
+    monkeypatch.setattr(initial, "initial_state", fake.initial_state)
     monkeypatch.setattr(refinement, "step", fake.step)
     particles: Any = StandinParticles()
     return Session(

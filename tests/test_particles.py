@@ -188,7 +188,8 @@ def test_a_single_image_file_is_a_stack_of_one(tmp_path: Path) -> None:
 def test_more_stacks_than_may_stay_open(tmp_path: Path) -> None:
     n = 300
     for i in range(n):
-        write_stack(tmp_path / f"{i}.mrcs", np.full((1, 4, 4), i, dtype=np.int16))
+        image = i + np.arange(16, dtype=np.int16).reshape(1, 4, 4)
+        write_stack(tmp_path / f"{i}.mrcs", image)
     table = pd.concat([particles().iloc[:1]] * n, ignore_index=True).assign(
         rlnImageName=[f"1@{i}.mrcs" for i in range(n)], rlnHelicalTubeID=np.arange(n)
     )

@@ -22,6 +22,8 @@ from helixnb.io.relion import ParticleMetadata
 #: Each open stack takes two file handles, and 1024 is a common limit.
 _OPEN_STACKS = 128
 _VOXEL_TOLERANCE = 0.05
+#: The squares of larger ones do not fit into float32.
+_LARGEST_PIXEL = 1e15
 
 
 def find_stack(name: str, star: Path, project_dir: Path | None) -> Path:
@@ -252,7 +254,8 @@ class StackReader:
         Raises
         ------
         InputError
-            A pixel is NaN or infinite, or a stack can no longer be read.
+            An image has NaN or infinite pixels or is blank, or a stack can no longer
+            be read.
         """
         images = np.empty((len(stack), self.box_px, self.box_px), dtype=np.float32)
         # In file order, so that a disk reads forward.
@@ -266,13 +269,36 @@ class StackReader:
                     images[row] = data[section[row]]
         finite = np.isfinite(images.sum(axis=(1, 2), dtype=np.float64))
         if not finite.all():
-            row = int(np.flatnonzero(~finite)[0])
-            raise InputError(
-                f"{self.paths[stack[row]]}: section {section[row] + 1} has NaN or "
-                "infinite pixels. Extract it again or remove its row from the STAR "
-                "file."
+            raise self._unusable(~finite, stack, section, "NaN or infinite pixels")
+        lowest = images.min(axis=(1, 2), initial=np.inf)
+        highest = images.max(axis=(1, 2), initial=-np.inf)
+        absurd = np.maximum(highest, -lowest) > _LARGEST_PIXEL
+        if absurd.any():
+            what = (
+                f"pixels beyond {_LARGEST_PIXEL:g} (damaged, or of another byte order)"
             )
+            raise self._unusable(absurd, stack, section, what)
+        # Normalised, a blank image would be rounding errors: signal to a refinement.
+        blank = highest == lowest
+        if blank.any():
+            raise self._unusable(blank, stack, section, "the same value in every pixel")
         return images
+
+    def _unusable(
+        self,
+        bad: NDArray[np.bool_],
+        stack: NDArray[np.int32],
+        section: NDArray[np.int64],
+        what: str,
+    ) -> InputError:
+        """Error that names the first of some images."""
+        first = int(np.flatnonzero(bad)[0])
+        number, path = section[first] + 1, self.paths[stack[first]]
+        return InputError(
+            f"{path}: section {number} has {what}, as have {int(bad.sum()) - 1} others "
+            f"of {len(bad)} just read. Extract again, or remove the row whose image "
+            f"name is {number:06d}@{path.name} from the particles."
+        )
 
     def _sections(self, index: int) -> NDArray[Any]:
         """Return a stack's data as (sections, rows, columns), opening it if needed."""

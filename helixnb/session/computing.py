@@ -38,7 +38,7 @@ class Computing(LabelledResults):
 
     _activity: Activity
     _backend: Backend
-    _checkpoint: Path | None
+    _checkpoint: files.CheckpointFile | None
     _initial_map: InitialMap | None
     _listeners: Listeners
     _particles: ParticleSet
@@ -206,7 +206,7 @@ class Computing(LabelledResults):
                 notify=self._listeners,
             )
             if self._checkpoint is not None:
-                self._write(self._checkpoint)
+                self._checkpoint.write(self._write)
         except Exception as error:
             self._activity.error = error
             raise

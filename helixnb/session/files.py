@@ -20,6 +20,7 @@ from helixnb.particles import ParticleSet
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from helixnb.parameters import Parameters
     from helixnb.session.initial_map import InitialMap
@@ -48,7 +49,7 @@ class SavedSession:
     initial_map : InitialMap or None
         What it started from, if the user gave it.
     particles : dict
-        ``path``, ``bytes`` and ``rows`` of the STAR file.
+        As `describe_particles` returns it.
     parameters : Parameters
         For the next iteration.
     rows : list of dict
@@ -91,11 +92,17 @@ def describe_particles(particles: ParticleSet) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``bytes`` (-1 if the file is gone) and ``rows``.
+        ``path``, ``bytes`` (-1 if the file is gone), ``rows``, and ``images``, a hash
+        of which image of which filament each row is.
     """
     source = particles.source.absolute()
     size = source.stat().st_size if source.is_file() else -1
-    return {"path": str(source), "bytes": size, "rows": len(particles)}
+    return {
+        "path": str(source),
+        "bytes": size,
+        "rows": len(particles),
+        "images": particles.fingerprint(),
+    }
 
 
 def save(
@@ -137,6 +144,52 @@ def save(
         static_mask=now.static_mask,
     )
     write_checkpoint(path, saved)
+
+
+class CheckpointFile:
+    """The file that a session keeps up to date, and nobody else may.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced after every iteration.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mine: tuple[int, int] | None = None
+
+    def write(self, save: Callable[[Path], None]) -> None:
+        """Write the last state.
+
+        Parameters
+        ----------
+        save : callable
+            Writes it to a path.
+
+        Raises
+        ------
+        InputError
+            The file was replaced by somebody else, or cannot be written.
+        """
+        if self._mine is not None and self._signature() not in (self._mine, None):
+            raise InputError(
+                f"{self.path} was replaced by another process since this session wrote "
+                "it. Two sessions cannot keep one checkpoint; the iteration is kept in "
+                "memory: session.save() it elsewhere, and give each its own file."
+            )
+        # An interrupt in between leaves it unknown whose the file is.
+        self._mine = None
+        save(self.path)
+        self._mine = self._signature()
+
+    def _signature(self) -> tuple[int, int] | None:
+        """Identity of the file as it is now; None if there is none."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
 
 def load(
@@ -184,8 +237,15 @@ def load(
 
 def _check_same(path: Path, saved: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse particles that differ in number or size of file."""
-    for name, unit in (("rows", "segments"), ("bytes", "bytes")):
-        if saved[name] != given[name]:
+    for name, unit in (("rows", "segments"), ("bytes", "bytes"), ("images", "")):
+        # "images" is absent from files of earlier versions.
+        if saved.get(name, given[name]) != given[name]:
+            if name == "images":
+                raise InputError(
+                    f"{path} was made from other images than those of "
+                    f"{given['path']}: names, sections or filaments differ. Poses "
+                    "belong to the images they were found with; start a new session."
+                )
             raise InputError(
                 f"{path} was made from {saved['path']} with {saved[name]} {unit}, but "
                 f"{given['path']} has {given[name]}. Poses belong to the file they "

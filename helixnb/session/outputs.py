@@ -15,6 +15,7 @@ from helixnb.errors import InputError
 from helixnb.expansion import expand_particles
 from helixnb.io import output
 from helixnb.io.cs_export import RefinedPoses
+from helixnb.io.lock import locked_folder
 from helixnb.io.star import write_blocks
 from helixnb.session.files import versions
 
@@ -56,6 +57,13 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
     if state.iteration == 0:
         raise InputError("No poses yet: call session.step() first.")
     output.claim_folder(out_dir, overwrite=overwrite, protected=[particles.source])
+    with locked_folder(out_dir):
+        return _written(session, state, out_dir)
+
+
+def _written(session: Session, state: State, out_dir: Path) -> Path:
+    """Write all results into a folder that is claimed."""
+    particles = session.particles
     pixel_size_A = particles.pixel_size_A
     masks = {name: mask.to_numpy() for name, mask in session.masks.items()}
     maps = densities.final_maps(state, masks["fsc"], pixel_size_A)

@@ -131,7 +131,9 @@ class Session(Computing, Inspecting):
             else fitted_map(initial_map, particles, align_axis=align_initial_map)
         )
         self._backend = get_backend(device)
-        self._checkpoint = None if checkpoint is None else Path(checkpoint)
+        self._checkpoint = (
+            None if checkpoint is None else files.CheckpointFile(Path(checkpoint))
+        )
         self._seed = int(seed)
         self._timeline = Timeline(Moment(parameters), keep_states)
         self._listeners = Listeners()
