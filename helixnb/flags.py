@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.blind_check import BlindCheck
 from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.poses import Poses
 from helixnb.parameters import Parameters
@@ -20,6 +21,7 @@ _ALIKE_FSC = 0.3
 _UNDECIDED = 0.95
 _MIN_BOX_DIAMETERS = 1.5
 _MIN_RISES = 5.0
+_LEAST_AGREEMENT = 0.85
 _EARLY_SEARCH_A = 10.0
 _WIDE_SEARCH_DEG = 3.0
 _ROTATIONS_A = 8.0
@@ -166,6 +168,27 @@ def symmetry_flags(scores: SymmetryScores | None, point_group: str) -> list[str]
             f"but point_group is {point_group}: check which of the two is right."
         )
     return flags
+
+
+def check_flags(check: BlindCheck | None) -> list[str]:
+    """Symmetry that the map without it does not show.
+
+    Parameters
+    ----------
+    check : BlindCheck or None
+        None where nothing was imposed.
+
+    Returns
+    -------
+    list of str
+    """
+    if check is None or not check.overall < _LEAST_AGREEMENT:
+        return []
+    return [
+        f"The map without helical symmetry agrees with the symmetric one only to "
+        f"{check.overall:.2f} of what a true symmetry gives: twist, rise or point "
+        "group may be wrong. Compare other candidates."
+    ]
 
 
 def polarity_flags(poses: Poses, filament: NDArray[np.int32]) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.blind_check import BlindCheck, blind_check
 from helixnb.core.fsc import HalfMapFSC
+from helixnb.core.map_harmonics import filament_crop
 from helixnb.core.maximization import Accumulator, dyad_averaged, joined, symmetrised
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.core.reconstruction import shell_noise, solve
@@ -38,6 +40,65 @@ def raw_half_maps(
     ndarray of float32, shape (2, box, box, box)
     """
     return np.stack([s.grid.to_volume(solve(_symmetric(job, s))) for s in sums])
+
+
+def blind_half_maps(
+    job: Job, survey: Survey, sums: tuple[Accumulator, Accumulator]
+) -> NDArray[np.float32]:
+    """Half-maps that the helical symmetry was not imposed on, cut to the filament.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    survey : Survey
+        Tells the filament's radius.
+    sums : tuple of Accumulator
+        Of both halves, before symmetrisation.
+
+    Returns
+    -------
+    ndarray of float32, shape (2, box, width, width)
+    """
+    _, outer_A = job.parameters.search_diameters_A(2 * survey.outer_radius_A)
+    reach_A = max(outer_A / 2, survey.outer_radius_A)
+    maps = [filament_crop(s.grid.to_volume(solve(s)), job.pixel, reach_A) for s in sums]
+    return np.stack(maps)
+
+
+def check_symmetry(
+    job: Job,
+    survey: Survey,
+    blind_maps: NDArray[np.float32],
+    half_maps: NDArray[np.float32],
+) -> BlindCheck:
+    """Compare the half-maps with those that the symmetry was not imposed on.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    survey : Survey
+        Tells the filament's radius.
+    blind_maps : ndarray of float32, shape (2, box, width, width)
+        From `blind_half_maps`.
+    half_maps : ndarray of float32, shape (2, box, box, box)
+        Raw and symmetric.
+
+    Returns
+    -------
+    BlindCheck
+    """
+    with job.clock("symmetry check"):
+        whole = np.zeros_like(half_maps)
+        width = blind_maps.shape[-1]
+        first = job.box // 2 - width // 2
+        inside = slice(first, first + width)
+        whole[:, :, inside, inside] = blind_maps
+        mask = job.mask(survey, job.parameters.fsc_z_fraction)
+        # Below the split the references of both halves were one.
+        split = int(job.box_A / job.parameters.split_resolution_A)
+        return blind_check(whole, half_maps, mask, max(split, 1))
 
 
 def references(

@@ -18,9 +18,15 @@ from helixnb.core.poses import Poses
 from helixnb.core.priors import Priors, from_neighbours, seen_from_first_polarity
 from helixnb.core.reconstruction import join_low_resolution
 from helixnb.core.search import PoseSpread
-from helixnb.flags import data_flags, fsc_flags, polarity_flags, symmetry_flags
+from helixnb.flags import (
+    check_flags,
+    data_flags,
+    fsc_flags,
+    polarity_flags,
+    symmetry_flags,
+)
 from helixnb.job import Job
-from helixnb.maps import raw_half_maps, references
+from helixnb.maps import blind_half_maps, check_symmetry, raw_half_maps, references
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
@@ -84,9 +90,12 @@ def step(
     edited = parameters.symmetry != state.symmetry
     estimate = parameters.symmetry if edited else state.estimate
     mature = not plan.bootstrapping or 2 * iteration > parameters.bootstrap_iterations
-    scores, blind, symmetry = search_symmetry(
-        job, state.survey, sums, estimate, reached if mature else np.inf
-    )
+    blind, check = None, None
+    if parameters.symmetry is not None and mature:
+        with job.clock("reconstruct"):
+            blind = blind_half_maps(job, state.survey, sums)
+        check = check_symmetry(job, state.survey, blind, raw)
+    scores, symmetry = search_symmetry(job, state.survey, blind, estimate, reached)
     stalled, passes_left = schedule.ending(job, state, plan, reached)
     return State(
         iteration=iteration,
@@ -111,12 +120,14 @@ def step(
         poses=poses,
         scores=scores,
         blind_maps=blind,
+        check=check,
         stalled=stalled,
         passes_left=passes_left,
         flags=tuple(
             data_flags(particles, parameters, state.survey)
             + fsc_flags(fsc, sums[0].grid.k_max)
             + symmetry_flags(scores, parameters.point_group)
+            + check_flags(check)
             + polarity_flags(poses, particles.filament)
         ),
         seconds=job.clock.seconds,

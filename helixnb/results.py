@@ -126,6 +126,40 @@ def _crossings(state: State, curve: NDArray[np.float64]) -> dict[str, float]:
     return {f"resolution_{t:g}": resolution_A(k_per_A, curve, t) for t in (0.143, 0.5)}
 
 
+def symmetry_check(state: State) -> xr.Dataset | None:
+    """Agreement of the symmetric map with the one that no symmetry was imposed on.
+
+    Parameters
+    ----------
+    state : State
+        Any iteration.
+
+    Returns
+    -------
+    xarray.Dataset or None
+        Over ``spatial_frequency`` (1/angstrom): ``blind`` and ``symmetric``, the FSC
+        between halves without and with symmetry, ``across``, that of one kind with
+        the other, and ``agreement``, ``across`` over what a true symmetry gives (see
+        `helixnb.core.blind_check`). Attribute ``overall``: its mean, near 1 if the
+        map obeys the symmetry. None if no symmetry was imposed.
+    """
+    check = state.check
+    if check is None:
+        return None
+    dim, k_per_A = "spatial_frequency", state.fsc.frequency_per_A
+    found = {
+        "blind": (check.blind, "FSC of the halves without symmetry"),
+        "symmetric": (check.symmetric, "FSC of the symmetric halves"),
+        "across": (check.across, "FSC of one kind with the other"),
+        "agreement": (check.agreement, "agreement over that of a true symmetry"),
+    }
+    return xr.Dataset(
+        {name: variable(dim, curve, "", text) for name, (curve, text) in found.items()},
+        {dim: variable(dim, k_per_A, "1/angstrom", "spatial frequency")},
+        {"overall": check.overall, "iteration": state.iteration},
+    )
+
+
 def score_map(state: State) -> xr.Dataset | None:
     """Twist-rise score maps of both halves and of their sum.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.blind_check import BlindCheck
 from helixnb.core.candidates import Candidate
 from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.point_group import Dyad
@@ -132,7 +133,10 @@ class State:
         None while the symmetry is not searched.
     blind_maps : ndarray of float32, shape (2, box, width, width), or None
         Half-maps that no helical symmetry was imposed on, cut across the axis to the
-        filament; what the scores were made from. None while it is not searched.
+        filament; what the scores were made from. None without symmetry, and in the
+        first iterations.
+    check : BlindCheck or None
+        How the symmetric half-maps agree with those; None where there are none.
     stalled : int
         Iterations since the resolution last improved.
     passes_left : int or None
@@ -167,6 +171,7 @@ class State:
     poses: Poses
     scores: SymmetryScores | None = None
     blind_maps: NDArray[np.float32] | None = None
+    check: BlindCheck | None = None
     stalled: int = 0
     passes_left: int | None = None
     flags: tuple[str, ...] = ()

@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.core.candidates import candidates_of
-from helixnb.core.map_harmonics import MapHarmonics, filament_crop, map_harmonics
+from helixnb.core.map_harmonics import MapHarmonics, map_harmonics
 from helixnb.core.masks import axial_window
-from helixnb.core.maximization import Accumulator
 from helixnb.core.point_group import best_dyad, cyclic_scores, suggested
-from helixnb.core.reconstruction import solve
 from helixnb.core.self_correlation import (
     SelfCorrelation,
     layer_power,
@@ -272,10 +270,10 @@ def halves_agree(half_A: SymmetryScore, half_B: SymmetryScore) -> bool:
 def search_symmetry(
     job: Job,
     survey: Survey,
-    sums: tuple[Accumulator, Accumulator],
+    blind_maps: NDArray[np.float32] | None,
     estimate: HelicalSymmetry | None,
     reached_A: float,
-) -> tuple[SymmetryScores | None, NDArray[np.float32] | None, HelicalSymmetry | None]:
+) -> tuple[SymmetryScores | None, HelicalSymmetry | None]:
     """Score twist and rise on maps that the symmetry was not imposed on.
 
     Parameters
@@ -284,8 +282,8 @@ def search_symmetry(
         Fixed inputs of the iteration.
     survey : Survey
         Tells the filament's radius.
-    sums : tuple of Accumulator
-        Of both halves, before symmetrisation.
+    blind_maps : ndarray of float32, shape (2, box, width, width), or None
+        From `maps.blind_half_maps`; None where there are none yet.
     estimate : HelicalSymmetry or None
         The user's estimate; None in an asymmetric refinement, which searches none.
     reached_A : float
@@ -295,27 +293,17 @@ def search_symmetry(
     -------
     scores : SymmetryScores or None
         None while the symmetry is not searched.
-    blind_maps : ndarray of float32, shape (2, box, width, width), or None
-        The maps, cut to the filament.
     symmetry : HelicalSymmetry or None
         The joint optimum; the current symmetry where that cannot be used.
     """
     parameters, current = job.parameters, job.parameters.symmetry
-    if estimate is None or current is None or not parameters.search_symmetry:
-        return None, None, current
-    if reached_A > parameters.search_start_A:
-        return None, None, current
+    if estimate is None or current is None or blind_maps is None:
+        return None, current
+    if not parameters.search_symmetry or reached_A > parameters.search_start_A:
+        return None, current
     with job.clock("symmetry search"):
-        _, outer_A = parameters.search_diameters_A(2 * survey.outer_radius_A)
-        reach_A = max(outer_A / 2, survey.outer_radius_A)
-        blind = np.stack(
-            [
-                filament_crop(s.grid.to_volume(solve(s)), job.pixel, reach_A)
-                for s in sums
-            ]
-        )
         prepared = prepare(
-            blind,
+            blind_maps,
             job.pixel,
             parameters,
             outer_radius_A=survey.outer_radius_A,
@@ -323,10 +311,10 @@ def search_symmetry(
         )
         scores = score(prepared, search_range(parameters, estimate))
     if not scores.used:
-        return scores, blind, current
+        return scores, current
     found = replace(
         current,
         twist_deg=scores.joint.best_twist_deg,
         rise_A=scores.joint.best_rise_A,
     )
-    return scores, blind, found
+    return scores, found

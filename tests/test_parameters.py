@@ -1,6 +1,8 @@
 """Parameters: what is declared, and what is refused."""
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from helixnb.errors import InputError
 from helixnb.parameters import Parameters
 from helixnb.parameters.field import checked, parameter
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 FIELDS = {field.name: field for field in dataclasses.fields(Parameters)}
 
 
@@ -40,3 +43,10 @@ def test_a_choice_is_checked() -> None:
     assert checked(field, "square") == "square"
     with pytest.raises(InputError, match=r"one of 'round', 'square', got 'oval'"):
         checked(field, "oval")
+
+
+def test_the_page_of_parameters_is_up_to_date() -> None:
+    script = runpy.run_path(str(REPOSITORY / "docs" / "make_parameters.py"))
+    assert script["PAGE"].read_text(encoding="utf-8") == script["text"](), (
+        "run python docs/make_parameters.py"
+    )

@@ -75,6 +75,13 @@ def _state_facts(state: State) -> list[tuple[str, str]]:
             for name, score in halves
         )
     rows.append(("symmetry order", str(state.symmetry_order)))
+    if state.check is not None:
+        rows.append(
+            (
+                "without symmetry",
+                f"agrees to {state.check.overall:.2f} of what a true symmetry gives",
+            )
+        )
     return rows
 
 

@@ -64,6 +64,7 @@ def history_row(
         "next_rise_A": state.rise_A,
         **_found_symmetry(state),
         "symmetry_order": state.symmetry_order,
+        "symmetry_agreement": state.check.overall if state.check else np.nan,
         "bootstrapping": state.bootstrapping,
         "images": int(state.used.sum()),
         "outer_diameter_A": 2 * state.survey.outer_radius_A,

@@ -84,6 +84,17 @@ class LabelledResults:
         return scores
 
     @property
+    def symmetry_check(self) -> xr.Dataset:
+        """Agreement with the map without symmetry; `helixnb.results.symmetry_check`."""
+        found = results.symmetry_check(self._needed_state())
+        if found is None:
+            raise InputError(
+                "No symmetry was imposed that could be checked: the refinement is "
+                "asymmetric, or in its first iterations."
+            )
+        return found
+
+    @property
     def candidates(self) -> pd.DataFrame:
         """Symmetries that the maps may have; see `helixnb.results.candidates`."""
         return results.candidates(self._needed_scores().candidates)

@@ -236,6 +236,7 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
         "b_factor_A2": maps.b_factor_A2,
         "iterations": state.iteration,
         "symmetry_order": int(state.symmetry_order),
+        "symmetry_agreement": state.check.overall if state.check else None,
         "converged": bool(state.converged),
         "flags": list(state.flags),
         "seconds": float(rows["seconds"].sum()) if len(rows) else 0.0,
