@@ -19,6 +19,7 @@ from helixnb.errors import InputError
 from helixnb.expand_command import add_expand
 from helixnb.parameters import Parameters
 from helixnb.search_command import add_search
+from helixnb.serve_command import add_serve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add_search(commands)
     add_expand(commands)
     _add_resume(commands)
+    add_serve(commands, _add_parameters)
     _add_demo(commands)
     _add_simulate(commands)
     return parser
@@ -127,13 +129,18 @@ def _add_refine(commands: Any) -> None:
         help="mask for references, used from the first iteration on (sets --mask "
         "static)",
     )
+    _add_parameters(refine)
+    refine.set_defaults(command=_refine)
+
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all parameters under their headings."""
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Parameters):
         title = field.metadata["group"]
         if title not in groups:
-            groups[title] = refine.add_argument_group(title)
+            groups[title] = parser.add_argument_group(title)
         _add_parameter(groups[title], field)
-    refine.set_defaults(command=_refine)
 
 
 def _add_resume(commands: Any) -> None:

@@ -8,7 +8,9 @@ files is escaped.
 from __future__ import annotations
 
 import html
+import logging
 from datetime import UTC, datetime
+from functools import partial
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -21,24 +23,34 @@ from bokeh.resources import Resources
 
 from helixnb.dashboards import (
     convergence,
+    filaments,
     fsc,
+    guinier,
+    layer_lines,
     orientations,
+    particles,
+    pictures,
     score_map,
     slices,
     style,
+    surface,
 )
+from helixnb.errors import InputError
 from helixnb.io.atomic import atomic_path
 from helixnb.session.files import versions
 from helixnb.session.parameters import parameter_rows
 from helixnb.session.progress import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import xarray as xr
 
     from helixnb.session import Session
     from helixnb.state import State
+
+log = logging.getLogger("helixnb")
 
 _LIGHT = style.THEMES["light"]
 _SCRIPTS: list[Any] = [
@@ -160,13 +172,51 @@ def _figures(session: Session, state: State) -> dict[str, Any]:
     for axis in slices.PLANES:
         figures[f"slice_{axis}"] = slices.plot(volume, across=axis)
     figures["projection"] = _projection(volume)
+    figures["surface"] = surface.plot(volume)
+    figures["guinier"] = guinier.plot(session.guinier)
     if np.isfinite(state.poses.tilt_deg).any():
         poses = session.orientations
         limit_deg = state.parameters.max_tilt_deg
         figures["directions"] = orientations.plot(poses, max_tilt_deg=limit_deg)
         for name in orientations.RESIDUALS:
             figures[f"residual_{name}"] = orientations.histogram(poses, name)
+        figures |= _against_images(session)
+    for figure in figures.values():
+        figure.opts(hooks=[style.themed("light")])
     return figures
+
+
+def _against_images(session: Session) -> dict[str, Any]:
+    """Draw what needs the images again, as far as they can still be had."""
+    makers: dict[str, Callable[[], Any]] = {
+        "layer_lines": lambda: layer_lines.plot(
+            session.power_spectrum, session.layer_lines(max_order=6)
+        ),
+        "filaments": lambda: filaments.plot(session.filaments),
+        "deviations": lambda: filaments.deviations(session.continuity, 0),
+        "mean_images": lambda: pictures.picture(
+            session.image_mean()["images"], "mean of images from one side"
+        ),
+        "mean_model": lambda: pictures.picture(
+            session.image_mean()["model"], "projection of the model"
+        ),
+        **{
+            f"particles_{end}": partial(_particles, session, end)
+            for end in particles.ENDS
+        },
+    }
+    made = {}
+    for name, make in makers.items():
+        try:
+            made[name] = make()
+        except (InputError, OSError) as error:
+            log.info("The report goes without %s: %s", name, error)
+    return made
+
+
+def _particles(session: Session, end: str) -> Any:
+    segments = particles.ranked(session, end, n=6)
+    return particles.plot(session.particle_pictures(segments), particles.ENDS[end])
 
 
 def _projection(volume: xr.DataArray) -> hv.Image:
@@ -232,11 +282,15 @@ def _flags(state: State) -> str:
 def _sections(session: Session, divs: dict[str, str]) -> str:
     """Group the plots; the tables come last."""
     groups = [
-        ("Resolution and symmetry", ("fsc", "score_map"), "460px"),
+        ("Resolution and symmetry", ("fsc", "score_map", "guinier"), "460px"),
+        ("Layer lines", ("layer_lines",), "100%"),
         ("Density, FSC-weighted", (*_named(divs, "slice_"), "projection"), "220px"),
+        ("Surface and image means", ("surface", *_named(divs, "mean_")), "270px"),
         ("Course of the refinement", _named(divs, "history_"), "240px"),
         ("Viewing directions", ("directions",), "100%"),
         ("In-plane angle and shifts", _named(divs, "residual_"), "300px"),
+        ("Continuity of filaments", ("filaments", "deviations"), "460px"),
+        ("Images and model", _named(divs, "particles_"), "100%"),
     ]
     parts = []
     for title, names, width in groups:

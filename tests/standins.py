@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from helixnb.core.candidates import Candidate
@@ -38,7 +39,7 @@ def standin_parameters(**values: Any) -> Parameters:
 
 
 class StandinParticles:
-    """Particle set of `N_SEGMENTS` segments without images."""
+    """Particle set of `N_SEGMENTS` segments whose images are noise."""
 
     def __init__(self) -> None:
         filament = np.repeat(np.arange(N_SEGMENTS // PER_FILAMENT), PER_FILAMENT)
@@ -49,6 +50,15 @@ class StandinParticles:
         self.psi_prior_deg = 10.0 * filament
         self.track_A = 28.0 * (np.arange(N_SEGMENTS) % PER_FILAMENT)
         self.axial_A = self.track_A
+        one = np.ones(N_SEGMENTS)
+        self.voltage_kV, self.cs_mm, self.amplitude_contrast = (
+            300 * one,
+            2.7 * one,
+            0.1 * one,
+        )
+        self.defocus_u_A, self.defocus_v_A = 15e3 * one, 15e3 * one
+        self.defocus_angle_deg, self.phase_shift_deg = 0 * one, 0 * one
+        self.table = pd.DataFrame({"rlnHelicalTubeID": filament + 1})
         self.inter_box_A = 28.0
         self.source = Path("particles.star")
         self.notes: tuple[str, ...] = ()
@@ -58,6 +68,12 @@ class StandinParticles:
 
     def fingerprint(self) -> str:
         return "no images"
+
+    def read(self, indices: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Noise."""
+        rng = np.random.default_rng(0)
+        noise = rng.standard_normal((N_SEGMENTS, BOX_PX, BOX_PX))
+        return noise[indices].astype(np.float32)
 
 
 def standin_state(

@@ -34,8 +34,8 @@ LAYERS = (
         "simulate",
     ),
     ("session",),
-    ("dashboards", "report"),
-    ("search_command", "expand_command"),
+    ("dashboards", "report", "serving"),
+    ("search_command", "expand_command", "serve_command"),
     ("cli",),
     ("__main__", ""),  # "" is the package itself, which loads names on demand
 )

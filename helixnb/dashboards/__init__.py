@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         convergence,
         filaments,
         fsc,
+        guinier,
         layer_lines,
         means,
         orientations,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         score_map,
         slices,
         surface,
+        symmetry,
         volumes,
     )
     from helixnb.dashboards.app import dashboard
@@ -30,6 +32,7 @@ __all__ = [
     "dashboard",
     "filaments",
     "fsc",
+    "guinier",
     "layer_lines",
     "means",
     "orientations",
@@ -37,6 +40,7 @@ __all__ = [
     "score_map",
     "slices",
     "surface",
+    "symmetry",
     "volumes",
 ]
 

@@ -12,6 +12,7 @@ from helixnb.dashboards import (
     convergence,
     filaments,
     fsc,
+    guinier,
     layer_lines,
     means,
     orientations,
@@ -20,6 +21,7 @@ from helixnb.dashboards import (
     slices,
     style,
     surface,
+    symmetry,
 )
 from helixnb.dashboards.live import SessionView
 
@@ -141,11 +143,9 @@ def _results(follow: SessionView) -> pn.Column:
         "Overview": lambda: [
             _side_by_side(fsc.view(follow), score_map.view(follow)),
             slices.view(follow),
-            convergence.view(follow),
+            convergence.view(follow, convergence.FIRST),
         ],
-        "Symmetry": lambda: [
-            _side_by_side(score_map.view(follow), layer_lines.view(follow))
-        ],
+        "Symmetry": lambda: [pn.Row(symmetry.view(follow), layer_lines.view(follow))],
         "Map": lambda: [
             slices.view(follow),
             pn.Row(surface.view(follow), means.view(follow)),
@@ -153,7 +153,10 @@ def _results(follow: SessionView) -> pn.Column:
         "Orientations": lambda: [orientations.view(follow)],
         "Filaments": lambda: [filaments.view(follow)],
         "Particles": lambda: [particles.view(follow)],
-        "Convergence": lambda: [convergence.view(follow)],
+        "Convergence": lambda: [
+            convergence.view(follow),
+            _side_by_side(fsc.view(follow), guinier.view(follow)),
+        ],
     }
     made: dict[str, list[pn.viewable.Viewable]] = {}
     # Not pn.Tabs: plots made while a tab opens are laid out with no size.

@@ -14,6 +14,8 @@ from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view, live_plot, plot_pane
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from helixnb.dashboards.live import SessionView
@@ -54,6 +56,21 @@ PANELS: dict[str, tuple[str, tuple[Trace, ...]]] = {
             Trace("rise_A", "used", style.JOINT, "circle"),
         ),
     ),
+    "pose angles": (
+        "median change (°)",
+        (
+            Trace("change_azimuth_deg", "azimuth", style.JOINT, "circle"),
+            Trace("change_psi_deg", "in-plane", style.HALF_A, "triangle"),
+        ),
+    ),
+    "pose shifts": (
+        "median change (Å)",
+        (Trace("change_shift_A", "across the axis", style.JOINT, "circle"),),
+    ),
+    "effective poses": (
+        "poses for an image",
+        (Trace("effective_poses", "median", style.MASKED, "circle"),),
+    ),
     "time": (
         "time (s)",
         (Trace("seconds", "one iteration", style.QUIET, "circle"),),
@@ -69,7 +86,7 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
     history : pandas.DataFrame
         One row for each iteration; may be empty.
     quantity : str
-        ``"resolution"``, ``"twist"``, ``"rise"`` or ``"time"``.
+        Key of `PANELS`.
 
     Returns
     -------
@@ -127,13 +144,21 @@ def _iteration_ticks(last: int) -> list[int]:
     return list(range(0, last + 1, -(-(last + 1) // 6)))
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+FIRST = ("resolution", "twist", "rise", "time")
+"""Panels of an overview."""
+
+
+def view(
+    session: Any | SessionView, quantities: Iterable[str] = tuple(PANELS)
+) -> pn.viewable.Viewable:
     """Convergence that follows a session.
 
     Parameters
     ----------
     session : Session
         What is shown.
+    quantities : iterable of str
+        Keys of `PANELS`.
 
     Returns
     -------
@@ -145,4 +170,4 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
         plotted = live_plot(follow, lambda s: plot(s.history, quantity))
         return plot_pane(plotted, "1 1 180px")
 
-    return pn.FlexBox(*map(pane, PANELS), sizing_mode="stretch_width")
+    return pn.FlexBox(*map(pane, quantities), sizing_mode="stretch_width")

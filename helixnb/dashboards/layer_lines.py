@@ -139,6 +139,8 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     follow = as_view(session)
     target = follow.session
     used = target.state.parameters
+    if used.symmetry is None:
+        return pn.pane.HTML("No helical symmetry: no layer lines to expect.")
     rise_half = used.rise_A * used.rise_extent_percent / 100
     twist = _slider("Twist (°)", used.twist_deg, used.twist_extent_deg, 0.01)
     rise = _slider("Rise (Å)", used.rise_A, rise_half, 0.005)

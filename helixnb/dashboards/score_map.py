@@ -16,6 +16,8 @@ from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view, live_plot, plot_pane
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import panel as pn
 
     from helixnb.dashboards.live import SessionView
@@ -179,6 +181,35 @@ def _blank(session: Any) -> xr.Dataset:
     return xr.Dataset(dict.fromkeys(OPTIMA, nothing))
 
 
+def chooser(follow: SessionView) -> Callable[[Any, Any], None]:
+    """Make the hook by which a click on a plot sets twist and rise.
+
+    Parameters
+    ----------
+    follow : SessionView
+        Whose session is changed.
+
+    Returns
+    -------
+    callable
+        Called by HoloViews with each frame.
+    """
+    listening: set[str] = set()
+
+    def choose(x: float, y: float) -> None:
+        parameters = follow.session.parameters
+        follow.attempt(lambda: parameters.set(twist_deg=x, rise_A=y))
+        follow.changed()
+
+    def listen(plot: Any, _: Any) -> None:
+        # A Tap stream does not hear an overlay's clicks.
+        if plot.state.id not in listening:
+            listening.add(plot.state.id)
+            plot.state.on_event("tap", lambda event: choose(event.x, event.y))
+
+    return listen
+
+
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
     """Score map that follows a session; a click sets twist and rise.
 
@@ -192,21 +223,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     panel.viewable.Viewable
     """
     follow = as_view(session)
-    target = follow.session
-
-    def choose(x: float, y: float) -> None:
-        follow.attempt(lambda: target.parameters.set(twist_deg=x, rise_A=y))
-        follow.changed()
-
-    listening: set[str] = set()
-
-    def listen(plot: Any, _: Any) -> None:
-        # Called for every frame. A Tap stream does not hear an overlay's clicks.
-        if plot.state.id not in listening:
-            listening.add(plot.state.id)
-            plot.state.on_event("tap", lambda event: choose(event.x, event.y))
-
     plotted = live_plot(
-        follow, draw, hooks=[listen], next_symmetry=follow.param.next_symmetry
+        follow, draw, hooks=[chooser(follow)], next_symmetry=follow.param.next_symmetry
     )
     return plot_pane(plotted)

@@ -130,6 +130,12 @@ label { color: var(--hx-edited); font-weight: 600; }
 """
 """For a parameter that was changed and not yet used."""
 
+TABLE_CSS = """
+table { border-collapse: collapse; font-size: 12.5px; }
+th, td { text-align: right; padding: 2px 9px; border-bottom: 1px solid var(--hx-grid); }
+th:last-child, td:last-child { text-align: left; }
+"""
+
 HEADLINE_CSS = """
 :host { font-size: 14px; color: var(--hx-ink); }
 p { margin: 0; }

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from helixnb.core.fsc import resolution_A
+from helixnb.results import wrapped_deg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ def history_row(
     *,
     seconds: float,
     stages: Mapping[str, float] | None = None,
+    previous: State | None = None,
 ) -> dict[str, Any]:
     """One iteration as a flat row of plain Python values.
 
@@ -43,6 +45,8 @@ def history_row(
     stages : mapping of str to float, optional
         Time by stage, by default the state's own. Stages may run side by side, so
         their sum may exceed the wall time.
+    previous : State, optional
+        The iteration before, from which changes in the poses are counted.
 
     Returns
     -------
@@ -73,6 +77,7 @@ def history_row(
         "shift_sd_A": state.spread.shift_px * pixel_size_A,
         "effective_poses": _median(state.poses.effective_poses),
         "polarity_probability": _median(state.poses.polarity_probability),
+        **_changes(state, previous, pixel_size_A),
         "cells_per_image": state.cells_per_image,
         "stalled": state.stalled,
         "converged": state.converged,
@@ -97,6 +102,31 @@ def _found_symmetry(state: State) -> dict[str, float]:
     found["twist_sd_deg"] = scores.twist_sd_deg if scores else np.nan
     found["rise_sd_A"] = scores.rise_sd_A if scores else np.nan
     return found
+
+
+def _changes(
+    state: State, previous: State | None, pixel_size_A: float
+) -> dict[str, float]:
+    """Median changes of the poses; nan where there were none before.
+
+    Azimuths count after unwinding the axial shift, as both together are one pose.
+    """
+    names = ("change_azimuth_deg", "change_psi_deg", "change_shift_A")
+    if previous is None:
+        return dict.fromkeys(names, np.nan)
+    now, before, symmetry = state.poses, previous.poses, state.symmetry
+    azimuth = now.azimuth_deg - before.azimuth_deg
+    cyclic = state.parameters.cyclic
+    if symmetry is not None:
+        pitch = symmetry.twist_deg / symmetry.rise_A * pixel_size_A
+        azimuth = azimuth + pitch * (now.axial_px - before.axial_px)
+    same = now.polarity == before.polarity
+    azimuth = np.where(same, azimuth, np.nan)
+    return {
+        names[0]: _median(np.abs(wrapped_deg(cyclic * azimuth)) / cyclic),
+        names[1]: _median(np.abs(wrapped_deg(now.psi_deg - before.psi_deg))),
+        names[2]: _median(np.abs(now.shift_px - before.shift_px) * pixel_size_A),
+    }
 
 
 def _median(values: NDArray[np.float64]) -> float:

@@ -85,6 +85,7 @@ def iterate_once(
         seconds=time.perf_counter() - start,
         # The stages of the first iteration include those of its initial density.
         stages=state.seconds | (previous.seconds if previous.iteration == 0 else {}),
+        previous=previous,
     )
     timeline.publish(state, row)
     _log(state, row["seconds"], seen=previous.flags)
