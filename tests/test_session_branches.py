@@ -203,7 +203,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run(
     )
     (tmp_path / "a file").touch()
     session.run(3)
-    with pytest.raises(OSError, match="a file"):
+    with pytest.raises(InputError, match="could not be written"):
         session.wait()
     assert session.iteration == 1  # what was computed is kept
 
