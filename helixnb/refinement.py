@@ -7,6 +7,8 @@ begins from. Nothing here remembers anything: the session keeps the states.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,6 +71,7 @@ def step(
     iteration = state.iteration + 1
     plan = schedule.plan(job, state)
     priors = _priors(job, state)
+    state = replace(state, spread=_edited_spread(job, state))
     sums, poses, noise, cells = align(job, state, plan, priors)
     with job.clock("reconstruct"):
         shared = join_low_resolution(
@@ -146,6 +149,21 @@ def _priors(job: Job, state: State) -> Priors:
         return priors
     return from_neighbours(
         priors, state.poses, particles.filament, particles.track_A, distance
+    )
+
+
+def _edited_spread(job: Job, state: State) -> PoseSpread:
+    """Spread of the priors; what the user has just set goes before what was found."""
+    now, before, found = job.parameters, state.parameters, state.spread
+
+    def chosen(name: str, value: float, unit: float = 1.0) -> float:
+        edited = getattr(now, name) != getattr(before, name)
+        return getattr(now, name) / unit if edited else value
+
+    return PoseSpread(
+        chosen("psi_sd_deg", found.psi_deg),
+        chosen("tilt_sd_deg", found.tilt_deg),
+        chosen("shift_sd_A", found.shift_px, job.pixel),
     )
 
 

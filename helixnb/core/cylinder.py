@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import finufft
 import numpy as np
@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-_NUFFT_TOLERANCE = 1e-4
+_NUFFT: dict[str, Any] = {"eps": 1e-4, "nthreads": 1}
+# Its threads wait for each other by spinning, which costs more than they gain.
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class CylinderGrid:
         if len(volume) % 2:
             last = volume[-1:].astype(np.complex64)
             packed = np.concatenate([packed, last])
-        polar = finufft.nufft2d2(y, x, packed, eps=_NUFFT_TOLERANCE, isign=-1).reshape(
+        polar = finufft.nufft2d2(y, x, packed, isign=-1, **_NUFFT).reshape(
             len(packed), self.n_r, n_turn
         )
         harmonics = sfft.fft(polar, axis=-1, workers=-1) / n_turn
@@ -218,8 +219,8 @@ class CylinderGrid:
             x,
             polar.reshape(self.n_z, -1),
             (box, box),
-            eps=_NUFFT_TOLERANCE,
             isign=1,
+            **_NUFFT,
         )  # (n_z, y, x)
         length = self.oversampling * box
         spectrum = np.zeros((length // 2 + 1, box, box), np.complex64)
