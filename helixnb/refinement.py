@@ -37,6 +37,9 @@ from helixnb.twist_rise import search_symmetry
 
 __all__ = ["step"]
 
+AVERAGED_BOXES = 2.0
+"""Distance along a filament over which priors are averaged, in distances of boxes."""
+
 
 def step(
     state: State,
@@ -145,7 +148,9 @@ def _priors(job: Job, state: State) -> Priors:
         particles.psi_prior_deg, particles.tilt_prior_deg, state.poses
     )
     distance = job.parameters.filament_averaging_A
-    if distance == 0 or state.iteration == 0:
+    if distance is None:
+        distance = AVERAGED_BOXES * particles.inter_box_A
+    if not distance > 0 or state.iteration == 0:
         return priors
     return from_neighbours(
         priors, state.poses, particles.filament, particles.track_A, distance

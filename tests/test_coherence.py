@@ -13,6 +13,7 @@ from helixnb.core.coherence import (
     CoherenceModel,
     filament_messages,
     independent_messages,
+    polarity_messages,
 )
 
 N_AXIAL, N_AZIMUTH = 4, 12
@@ -282,3 +283,52 @@ def test_independent_messages_are_flat_with_the_odds_of_the_polarity(
     expected = likelihood * prior[:, None, None]
     expected /= expected.sum((1, 2, 3), keepdims=True)
     np.testing.assert_allclose(product, expected, rtol=1e-5)
+
+
+def test_shared_polarity_alone_equals_the_exact_posterior(
+    rng: np.random.Generator,
+) -> None:
+    """P(pol, s, phi of one | all images), polarity common, the rest free."""
+    likelihood = _likelihood(rng, 4)
+    prior = np.array([0.3, 0.7])
+    own = likelihood.sum((2, 3))  # (n, 2)
+    joint = prior * own.prod(0)
+    expected = likelihood / own[..., None, None] * (joint / joint.sum())[:, None, None]
+    log_scale = np.log(likelihood.max((2, 3)))
+    evidence = (likelihood / np.exp(log_scale)[..., None, None]).astype(np.float32)
+    message = polarity_messages(evidence, log_scale, prior)
+    found = evidence * message
+    found /= found.sum((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_an_excluded_polarity_stays_excluded(rng: np.random.Generator) -> None:
+    likelihood = _likelihood(rng, 3)
+    evidence = likelihood.astype(np.float32)
+    message = polarity_messages(evidence, np.zeros((3, 2)), np.array([1.0, 0.0]))
+    assert (message[:, 1] == 0).all()
+    assert (message[:, 0] > 0).all()
+
+
+def test_a_range_of_several_rises_is_the_same_helix() -> None:
+    """Three rises with three times the twist tell what one rise tells."""
+    one = CoherenceModel(14.0, 30.0, 1, 0.8, 2.0)
+    three = CoherenceModel(42.0, 90.0, 1, 0.8, 2.0)
+    position = np.array([0.0, 23.0])
+    prior = np.array([0.5, 0.5])
+    found = []
+    for model, n_axial in ((one, 10), (three, 30)):
+        tables = np.stack([_sharp(1.0, 75.0, 0, one, 10), np.full((2, 10, 48), 1.0)])
+        if model is three:
+            # The same likelihood seen over three rises: f(s + rise, phi) = f(s, phi
+            # + twist), 4 steps of the table a rise.
+            tables = np.concatenate(
+                [np.roll(tables, 4 * shift, -1) for shift in (1, 0, -1)], axis=2
+            )
+        posterior = _posterior(tables, position, prior, model)[1, 0]
+        best = np.unravel_index(posterior.argmax(), posterior.shape)
+        s = model.period_px * (best[0] / n_axial - 0.5)
+        phi = 7.5 * best[1]
+        # Along the helix, a shift by a rise is a turn by the twist.
+        found.append((phi + 30.0 * s / 14.0) % 360)
+    assert found[0] == pytest.approx(found[1], abs=4.0)

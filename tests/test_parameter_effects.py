@@ -133,7 +133,7 @@ EFFECTS = {
     "coherence": Effect(False, lambda s: s.poses.polarity_probability),
     "picking_sd_A": Effect(12.0, _poses),
     "drift_deg": Effect(60.0, _poses),
-    "filament_averaging_A": Effect(60.0, _poses, "mature"),
+    "filament_averaging_A": Effect(0.0, _poses, "mature"),
     "particle_scale": Effect(False, _maps, "mature"),
     "mask": Effect("dynamic", _poses, "mature", {"mask_start_A": 15.0}),
     "mask_threshold": Effect(0.8, _poses, "mature", DYNAMIC),

@@ -93,16 +93,16 @@ class AlignmentParameters:
         "from twist disorder and error in the symmetry.",
         when="More for filaments with strong twist disorder.",
     )
-    filament_averaging_A: float = parameter(
-        0.0,
+    filament_averaging_A: float | None = parameter(
+        None,
         unit="A",
         low=0,
         high=5000,
         group=GROUP,
         doc="Distance along a filament over which in-plane angles, tilts and shifts "
-        "across it are averaged into the priors of each segment; 0 keeps the given "
-        "priors.",
-        when="Twice the distance between boxes for straight filaments in noisy images.",
+        "across it are averaged into the priors of each segment; None takes twice "
+        "the distance between boxes, 0 keeps the given priors.",
+        when="Longer for stiff filaments in noisy images, 0 for kinked ones.",
         relion="--helical_sigma_distance",
     )
     particle_scale: bool = parameter(

@@ -1,0 +1,155 @@
+"""When a refinement does what, and when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helixnb.backend import get_backend
+from helixnb.job import Job
+from helixnb.parameters import Parameters
+from helixnb.progress import Stopwatch
+from helixnb.schedule import PATIENCE, Plan, ending, plan
+from helixnb.state import State
+from helixnb.symmetry import HelicalSymmetry
+from tests.standins import standin_state
+
+FILAMENTS, PER_FILAMENT = 20, 10
+N = FILAMENTS * PER_FILAMENT
+
+
+def _job(**values: Any) -> Job:
+    particles = SimpleNamespace(
+        box_px=64,
+        pixel_size_A=2.0,
+        inter_box_A=57.0,
+        filament=np.repeat(np.arange(FILAMENTS), PER_FILAMENT).astype(np.int32),
+    )
+    settings = {"twist_deg": -60.0, "rise_A": 14.0} | values
+    return Job(
+        particles,  # type: ignore[arg-type]
+        Parameters(**settings),
+        get_backend("cpu"),
+        lambda *_: None,
+        Stopwatch(),
+    )
+
+
+def _state(**values: Any) -> State:
+    half = (np.repeat(np.arange(FILAMENTS), PER_FILAMENT) % 2).astype(np.int8)
+    state = standin_state(8)
+    base = {
+        "survey": replace(state.survey, half=half),
+        "used": np.ones(N, bool),
+        "passes_left": None,
+        "resolution_A": 5.0,
+        "next_align_resolution_A": 5.0,
+        "stalled": 0,
+    }
+    return replace(state, **(base | values))
+
+
+def _plan(**values: Any) -> Plan:
+    made = plan(_job(), _state())
+    return replace(made, **({"used": np.ones(N, bool)} | values))
+
+
+def test_shifts_are_limited_when_they_should_be() -> None:
+    wide_A = 14.0 * round(57.0 / 14.0)
+    for choice, final, expected_A in (
+        ("always", None, 14.0),
+        ("final", None, wide_A),
+        ("final", 1, 14.0),
+        ("never", 1, wide_A),
+    ):
+        made = plan(_job(limit_shifts=choice), _state(passes_left=final))
+        assert made.axial_range_A == pytest.approx(expected_A)
+        assert made.final == (final is not None)
+
+
+def test_without_symmetry_shifts_reach_half_the_distance_of_boxes() -> None:
+    job = _job(twist_deg=None, rise_A=None)
+    assert plan(job, _state(symmetry=None)).axial_range_A == pytest.approx(57.0)
+    given = _job(twist_deg=None, rise_A=None, axial_range_A=20.0)
+    assert plan(given, _state(symmetry=None)).axial_range_A == pytest.approx(40.0)
+
+
+def test_a_given_map_needs_no_bootstrap() -> None:
+    early = {"iteration": 0}
+    assert plan(_job(), _state(**early)).bootstrapping
+    assert not plan(_job(), _state(structured_start=True, **early)).bootstrapping
+    assert not plan(_job(bootstrap_iterations=0), _state(**early)).bootstrapping
+
+
+def test_batches_are_whole_filaments_of_both_halves_and_grow() -> None:
+    job = _job(batch_images=40, bootstrap_iterations=2)
+    filament = job.particles.filament
+    state = _state(iteration=0, used=np.zeros(N, bool))
+    sizes, before = [], np.zeros(N, bool)
+    for iteration in range(7):
+        state = replace(state, iteration=iteration)
+        used = plan(job, state).used
+        for number in range(FILAMENTS):
+            assert len(set(used[filament == number])) == 1
+        half = state.survey.half[used]
+        assert abs((half == 0).sum() - (half == 1).sum()) <= PER_FILAMENT
+        assert (used | ~before).all(), "a batch contains the one before it"
+        sizes.append(int(used.sum()))
+        state, before = replace(state, used=used), used
+    assert sizes[:2] == [40, 40]
+    assert sizes[2:] == [80, 160, 200, 200, 200]
+
+
+def test_it_ends_when_nothing_improves() -> None:
+    job, waiting = _job(), PATIENCE - 1
+    assert ending(job, _state(stalled=waiting), _plan(), 5.0) == (PATIENCE, 0)
+    assert ending(job, _state(stalled=waiting), _plan(), 4.9) == (0, None)
+    assert ending(job, _state(stalled=waiting - 1), _plan(), 5.0) == (waiting, None)
+
+
+def test_it_does_not_end_before_all_images_are_used() -> None:
+    some = _plan(used=np.arange(N) < 100)
+    assert ending(_job(), _state(stalled=9), some, 5.0)[1] is None
+
+
+def test_extra_passes_and_limited_shifts_come_last() -> None:
+    stalled = _state(stalled=PATIENCE)
+    job = _job(extra_passes=2, limit_shifts="final")
+    assert ending(job, stalled, _plan(), 5.0)[1] == 3
+    for left in (3, 2, 1):
+        state = _state(stalled=9, passes_left=left)
+        assert ending(job, state, _plan(final=True), 4.0)[1] == left - 1
+
+
+def test_low_resolution_is_given_time_but_not_for_ever() -> None:
+    state = _state(stalled=PATIENCE, resolution_A=8.0)
+    early, late = replace(state, iteration=9), replace(state, iteration=11)
+    assert ending(_job(), early, _plan(), 8.0)[1] is None
+    assert ending(_job(), late, _plan(), 8.0)[1] == 0
+    longer = _job(max_low_resolution_iterations=30)
+    assert ending(longer, late, _plan(), 8.0)[1] is None
+
+
+def test_what_the_pixels_can_hold_is_no_low_resolution() -> None:
+    job = _job()
+    coarse = replace(
+        job, particles=SimpleNamespace(**(vars(job.particles) | {"pixel_size_A": 4.0}))
+    )
+    nyquist = _state(stalled=PATIENCE, resolution_A=8.5)
+    assert ending(coarse, nyquist, _plan(), 8.5)[1] == 0
+
+
+def test_regrowing_waits_until_the_symmetry_has_settled() -> None:
+    symmetry = HelicalSymmetry(-60.0, 14.0)
+    used = Parameters(twist_deg=-60.0, rise_A=14.0)
+    settled = _state(parameters=used, symmetry=symmetry, regrown=False)
+    assert plan(_job(), settled).regrown
+    moved = replace(settled, symmetry=HelicalSymmetry(-58.0, 14.0))
+    assert not plan(_job(), moved).regrown
+    assert plan(_job(search_symmetry=False), moved).regrown
+    assert not plan(_job(real_space_symmetry_A=0), settled).regrown
+    assert not plan(_job(), replace(settled, resolution_A=9.0)).regrown
