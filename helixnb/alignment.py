@@ -38,10 +38,6 @@ BOOTSTRAP_POWER = 25.0
 """Likelihood exponent while structure grows: nearly hard assignments. With soft
 posteriors the cylindrical average is a saddle point that is never left."""
 
-SHORT_REACH = 10
-"""Subunits, at least, over which references are symmetric before twist and rise have
-settled; with fewer, structure does not grow out of the first density reliably."""
-
 INTERPOLATION_MARGIN = 3
 """Fourier pixels that references reach beyond the alignment band."""
 
@@ -154,14 +150,13 @@ def _sliced(
     # Slices are interpolated, so the reference reaches beyond their rim.
     fine_k = min(plan.align_k + INTERPOLATION_MARGIN, job.box // 2)
     fine = job.grid(fine_k, state.survey.outer_radius_A, 2)
-    reach = None if plan.regrown else max(job.order() // 2, SHORT_REACH)
     harmonics = reference_harmonics(
         state.references[h],
         fine,
         job.parameters.symmetry,
         job.pixel,
         z_fraction=job.parameters.mask_z_fraction,
-        reach=reach,
+        reach=plan.reach,
         mask=mask,
     )
     weight = state.survey.ctf_power / state.noise_power

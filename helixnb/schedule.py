@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.job import Job
+from helixnb.parameters import Parameters
 from helixnb.state import State
 
 BOOTSTRAP_RESOLUTION_A = (16.0, 10.0)
@@ -31,6 +32,10 @@ BATCH_IMAGES = 5000
 
 BATCH_GROWTH = 2.0
 """Growth of the batch in each iteration after the bootstrap."""
+
+SHORT_REACH = 10
+"""Subunits, at least, over which references are symmetric before twist and rise have
+settled; with fewer, structure does not grow out of the first density reliably."""
 
 PATIENCE = 3
 """Iterations without a better resolution after which a refinement stands still."""
@@ -55,6 +60,8 @@ class Plan:
         Length of the range of axial shifts, centred on zero.
     regrown : bool
         Whether references are re-grown over the whole box by the symmetry.
+    reach : int or None
+        Subunits over which they are symmetrised, as `reference_reach` has it.
     used : ndarray of bool, shape (n,)
         Images of this iteration.
     """
@@ -64,6 +71,7 @@ class Plan:
     align_k: int
     axial_range_A: float
     regrown: bool
+    reach: int | None
     used: NDArray[np.bool_]
 
 
@@ -86,6 +94,7 @@ def plan(job: Job, state: State) -> Plan:
         and state.iteration + 1 <= job.parameters.bootstrap_iterations
     )
     final = not bootstrapping and state.passes_left is not None
+    regrown = not bootstrapping and _may_regrow(job, state)
     limit = job.parameters.limit_shifts
     limited = limit == "always" or (limit == "final" and final)
     return Plan(
@@ -93,9 +102,39 @@ def plan(job: Job, state: State) -> Plan:
         final=final,
         align_k=_align_band(job, state, bootstrapping),
         axial_range_A=job.axial_range_A(limited),
-        regrown=not bootstrapping and _may_regrow(job, state),
+        regrown=regrown,
+        reach=reference_reach(job.parameters, job.order(), bootstrapping, regrown),
         used=_batch(job, state, bootstrapping),
     )
+
+
+def reference_reach(
+    parameters: Parameters, order: int, bootstrapping: bool, regrown: bool
+) -> int | None:
+    """Subunits over which references are symmetrised in real space.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Tell whether they are symmetrised at all.
+    order : int
+        Symmetry copies in the reconstruction.
+    bootstrapping : bool
+        Whether structure still grows, which takes symmetric references.
+    regrown : bool
+        Whether they are re-grown over the whole box.
+
+    Returns
+    -------
+    int or None
+        Each way from a subunit; None is the whole box, 0 leaves maps as they were
+        reconstructed.
+    """
+    if regrown:
+        return None
+    if parameters.real_space_symmetry_A == 0 and not bootstrapping:
+        return 0
+    return max(order // 2, SHORT_REACH)
 
 
 def _align_band(job: Job, state: State, bootstrapping: bool) -> int:

@@ -134,6 +134,13 @@ def test_reference_fills_the_part_of_the_box_that_was_asked_for(
     assert rms_error(found[0.5][inside], found[0.9][inside]) < 0.01
 
 
+def test_no_reach_leaves_the_map_as_it_was(rng: np.random.Generator) -> None:
+    volume = rng.standard_normal((BOX,) * 3, np.float32)
+    planes = GRID.planes_from_volume(volume)
+    found = regrow(planes, SYMMETRY, ORDERS, PIXEL_A, reach=0)
+    assert relative_error(found, planes) < 1e-5
+
+
 def test_mask_is_multiplied_with_the_regrown_map(rng: np.random.Generator) -> None:
     """A mask that clips the box leaves the rest at full height."""
     volume = blobs(helix(_unit(rng), TWIST, RISE_PX, 60.0), BOX)

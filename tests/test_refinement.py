@@ -26,7 +26,7 @@ from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Stopwatch
 from helixnb.refinement import step
-from helixnb.schedule import _may_regrow
+from helixnb.schedule import _may_regrow, reference_reach
 from helixnb.simulate import Filaments, Microscope, simulate_segments
 from helixnb.state import State
 
@@ -365,6 +365,14 @@ def test_clipped_references_explain_less(case: _Case, states: list[State]) -> No
     short = step(states[6], case.particles, changed, BACKEND, _silent)
     evidence = states[7].poses.log_evidence
     assert short.poses.log_evidence.mean() < evidence.mean()
+
+
+def test_real_space_symmetry_can_be_left_out_once_structure_has_grown() -> None:
+    on, off = (PARAMETERS.changed(real_space_symmetry_A=x) for x in (8.0, 0.0))
+    assert reference_reach(on, 30, bootstrapping=False, regrown=True) is None
+    assert reference_reach(on, 30, bootstrapping=False, regrown=False) == 15
+    assert reference_reach(off, 30, bootstrapping=False, regrown=False) == 0
+    assert reference_reach(off, 2, bootstrapping=True, regrown=False) == 10
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from helixnb.core.filament_frame import FrameImages, upright
 from helixnb.core.references import reference_harmonics
 from helixnb.core.search import harmonic_limit
 from helixnb.errors import InputError
+from helixnb.schedule import reference_reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,6 @@ MAX_BAND = 80
 """Most Fourier pixels of a picture: more is not seen at a glance."""
 
 _READ_AT_ONCE = 64
-_REACH = 10
 _MARGIN = 3
 
 
@@ -174,7 +174,9 @@ def model_of(state: State, particles: ParticleSet) -> Model:
     cyclic = state.parameters.cyclic
     m_max = harmonic_limit(k_max, box, state.survey.outer_radius_A / pixel, cyclic)
     grid = CylinderGrid(box, k_max, m_max, cyclic, oversampling=2)
-    reach = None if state.regrown else max(state.symmetry_order // 2, _REACH)
+    reach = reference_reach(
+        state.parameters, state.symmetry_order, state.bootstrapping, state.regrown
+    )
     volume = state.references.mean(0)
     harmonics = reference_harmonics(
         volume,

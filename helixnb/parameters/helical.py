@@ -67,7 +67,8 @@ class HelicalParameters:
         high=50,
         group=GROUP,
         doc="Resolution from which alignment references are re-grown over the whole "
-        "box by the symmetry, once twist and rise have settled; 0 never.",
+        "box by the symmetry, once twist and rise have settled; until then only over "
+        "ten subunits or so; 0 not at all once structure has grown.",
         when="4 to 5 while twist and rise are doubtful; 0 for flexible filaments.",
         cryosparc="Resolution to begin real-space symmetrization",
         relion="--helical_z_percentage",
