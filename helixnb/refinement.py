@@ -73,7 +73,7 @@ def step(
     job = Job(particles, parameters, backend, progress, Stopwatch(), static_mask)
     iteration = state.iteration + 1
     plan = schedule.plan(job, state)
-    priors = _priors(job, state)
+    priors = _priors(job, state, plan.bootstrapping)
     state = replace(state, spread=_edited_spread(job, state))
     sums, poses, noise, cells = align(job, state, plan, priors)
     with job.clock("reconstruct"):
@@ -141,12 +141,17 @@ def step(
     )
 
 
-def _priors(job: Job, state: State) -> Priors:
-    """Centres of the pose priors: as given, or from neighbours on the filament."""
+def _priors(job: Job, state: State, bootstrapping: bool) -> Priors:
+    """Centres of the pose priors: as given, or from neighbours on the filament.
+
+    In-plane angles that the file does not tell stay open until there is structure to
+    find them with.
+    """
     particles = job.particles
-    priors = Priors.given(
-        particles.psi_prior_deg, particles.tilt_prior_deg, state.poses
-    )
+    found = Poses.empty(len(particles)) if bootstrapping else state.poses
+    priors = Priors.given(particles.psi_prior_deg, particles.tilt_prior_deg, found)
+    if not priors.psi_known.all():
+        return priors
     distance = job.parameters.filament_averaging_A
     if distance is None:
         distance = AVERAGED_BOXES * particles.inter_box_A

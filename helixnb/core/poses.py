@@ -19,6 +19,9 @@ from helixnb.core.particle_scale import ScaleFit
 from helixnb.core.scoring import Chunk
 from helixnb.core.search import N_POLARITIES
 
+_ONE_AXIS_DEG = 45.0
+"""In-plane angles further apart are not averaged."""
+
 
 @dataclass(frozen=True)
 class Poses:
@@ -129,6 +132,11 @@ def summarise(chunk: Chunk, posterior: Posterior, fit: ScaleFit, cyclic: int) ->
     np.add.at(by_polarity, (cells.image, cells.polarity), posterior.mass)
     polarity = by_polarity.argmax(1)
     used = cells.polarity == polarity[cells.image]
+    # Without a prior for psi, an axis near the ends of its range is at both of them.
+    psi = level.psi_offset_deg[cells.psi]
+    used &= (
+        np.abs(psi - psi[_heaviest(posterior, used, n)][cells.image]) < _ONE_AXIS_DEG
+    )
     weight = np.where(used, posterior.mass, 0)
     total = np.bincount(cells.image, weight, n)
 
@@ -147,11 +155,7 @@ def summarise(chunk: Chunk, posterior: Posterior, fit: ScaleFit, cyclic: int) ->
     return Poses(
         polarity=polarity.astype(np.int8),
         polarity_probability=by_polarity.max(1),
-        psi_deg=_wrapped(
-            chunk.psi_prior_deg
-            + mean(level.psi_offset_deg[cells.psi])
-            + 180.0 * polarity
-        ),
+        psi_deg=_wrapped(chunk.psi_prior_deg + mean(psi) + 180.0 * polarity),
         tilt_deg=90 + mean(level.tilt_offset_deg[cells.tilt]),
         azimuth_deg=azimuth * 360.0 / cyclic / level.n_azimuth,
         shift_px=mean(level.shift_px[cells.shift]),
@@ -161,6 +165,16 @@ def summarise(chunk: Chunk, posterior: Posterior, fit: ScaleFit, cyclic: int) ->
         scale=fit.scale,
         scale_information=fit.information,
     )
+
+
+def _heaviest(
+    posterior: Posterior, used: NDArray[np.bool_], n: int
+) -> NDArray[np.int64]:
+    """Cell of each image that holds the most mass of those used, shape (n,)."""
+    image = posterior.cells.image
+    order = np.lexsort((np.where(used, posterior.mass, -1.0), image))
+    last = np.searchsorted(image[order], np.arange(n), side="right") - 1
+    return np.asarray(order[last], np.int64)
 
 
 def _modes(

@@ -84,7 +84,7 @@ def plot(filaments: pd.DataFrame, chosen: int = -1) -> hv.Overlay:
         xlabel="filament",
         ylabel="deviation from one helix (° s.d.)",
         xlim=(-0.8, len(table) - 0.2),
-        ylim=(0, max(float(np.nanmax(table["deviation_sd_deg"], initial=1)), 5) * 1.3),
+        ylim=(0, max(float(table["deviation_sd_deg"].fillna(0.0).max()), 5) * 1.3),
         legend_position="top_right",
         legend_opts={"background_fill_alpha": 0.7, "padding": 4, "spacing": 0},
         fontsize=style.FONT_SIZES,
