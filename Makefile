@@ -18,7 +18,7 @@ PYTEST_FLAGS ?=
 export PANEL_INLINE := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo lab test test-python test-notebooks test-browser lint docs clean
+.PHONY: help demo lab test test-python test-notebooks test-browser lint audit docs clean
 
 help:
 	@echo "make demo          simulate a filament, refine it, write the results to demo/"
@@ -26,6 +26,7 @@ help:
 	@echo "make test          lint, types, tests, notebooks"
 	@echo "make lint          ruff and mypy only"
 	@echo "make test-browser  drive JupyterLab in headless Chromium"
+	@echo "make audit         known vulnerabilities of the pinned versions (needs PyPI)"
 	@echo "make docs          build the documentation into site/"
 	@echo "make clean         remove what these targets made, environments included"
 	@echo "make PYTHON=python3.12 ...   the same with another interpreter"
@@ -55,6 +56,11 @@ endif
 
 test-browser: $(VENV)/.stamp-test $(VENV)/.stamp-browser
 	$(BIN)/pytest -m browser $(PYTEST_FLAGS) tests
+
+# Apart, for it needs the advisories of PyPI; a package that is not found there fails.
+audit: $(VENV)/.stamp-test
+	$(BIN)/python -m pip install -qq pip-audit
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r binder/requirements.txt
 
 docs: $(VENV)/.stamp-docs
 	$(BIN)/mkdocs build --strict

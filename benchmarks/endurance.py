@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 import time
+import urllib.request
 import weakref
 from pathlib import Path
 
@@ -62,7 +63,6 @@ def grown(session: Session, steps: int) -> dict[str, float]:
 def cycled(session: Session, times: int) -> dict[str, float]:
     """Open dashboards in a real server and leave them; what is left after a while."""
     import panel as pn
-    from bokeh.client import pull_session
 
     documents: list[weakref.ref[object]] = []
 
@@ -86,8 +86,7 @@ def cycled(session: Session, times: int) -> dict[str, float]:
 
     def visit(n: int) -> None:
         for _ in range(n):
-            client = pull_session(url=f"http://localhost:{port}/")
-            client.close()
+            urllib.request.urlopen(f"http://localhost:{port}/").read()
         for _ in range(100):
             time.sleep(0.2)
             gc.collect()

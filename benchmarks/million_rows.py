@@ -110,11 +110,12 @@ def _measure(work: Callable[[Path], Any], path: Path, pipe: Any) -> None:
     import helixnb.particles  # noqa: F401  (its import is not what is measured)
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start, computing = time.perf_counter(), time.process_time()
     work(path)
     pipe.send(
         {
             "seconds": round(time.perf_counter() - start, 2),
+            "computing_s": round(time.process_time() - computing, 2),
             "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "before_MB": before // 1024,
         }
