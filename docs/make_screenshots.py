@@ -19,6 +19,7 @@ from tests.browser import (  # noqa: E402
     browser_page,
     lab_server,
     panel_server,
+    plot_titles,
     run_all_cells,
 )
 
@@ -26,6 +27,7 @@ IMAGES = REPOSITORY / "docs" / "images"
 MAX_BYTES = 300_000
 TIMEOUT_MS = 300_000
 ITERATIONS = 6
+START = {"x": 0, "y": 0, "width": 1280, "height": 360}
 
 APP = """
 from pathlib import Path
@@ -61,19 +63,46 @@ def press(page: Any, label: str) -> None:
     page.get_by_role("button", name=label, exact=True).click()
 
 
+VIEWS = {
+    "Overview": "FSC of iteration",
+    "Symmetry": "Layer lines",
+    "Map": "Surface at",
+    "Orientations": "Viewing directions",
+    "Filaments": "Segments of filament",
+    "Particles": "Worst explained images",
+    "Convergence": "Guinier plot",
+}
+"""Names of the views, and how the title of a plot in each begins."""
+
+
 def served(page: Any, folder: Path) -> None:
-    """Dashboard before the first step and after some iterations."""
+    """Dashboard before the first step, and each of its views after some iterations."""
     script = folder / "app.py"
     script.write_text(APP)
     with panel_server(script) as address:
         page.goto(address)
         page.wait_for_selector("text=Ready to refine")
-        save(page, "dashboard-start.png", clip=dict(x=0, y=0, width=1280, height=360))
+        save(page, "dashboard-start.png", clip=START)
         for iteration in range(1, ITERATIONS + 1):
             press(page, "Step")
             page.wait_for_selector(f"text=/Iteration {iteration}/")
             page.wait_for_selector("text=Ready.")
-        save(page, "dashboard.png", full_page=True)
+        for view, title in VIEWS.items():
+            press(page, view)
+            wait_for_title(page, title)
+            save(page, f"dashboard-{view.lower()}.png", full_page=True)
+        press(page, "Overview")
+        press(page, "Dark")
+        save(page, "dashboard-dark.png", full_page=True)
+
+
+def wait_for_title(page: Any, beginning: str) -> None:
+    """Wait until a plot is there."""
+    for _ in range(TIMEOUT_MS // 200):
+        if any(title.startswith(beginning) for title in plot_titles(page)):
+            return
+        page.wait_for_timeout(200)
+    raise RuntimeError(f"no plot {beginning!r}")
 
 
 def in_jupyterlab(page: Any, folder: Path) -> None:

@@ -38,6 +38,12 @@ session.dashboard().servable()
 """
 
 
+SHARED = SCRIPT.replace("session = ", "make = lambda: ").replace(
+    "session.dashboard()",
+    "pn.state.as_cached('session', make).dashboard()",
+)
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a dashboard; each visitor gets a session of their own."""
@@ -108,6 +114,68 @@ def test_pause_stops_a_run_and_back_undoes(page: Any) -> None:
     press(page, "Back")
     wait_for_iteration(page, str(stopped - 1))
     wait_for_title(page, f"FSC of iteration {stopped - 1}:")
+
+
+def test_an_edit_during_a_run_is_used_by_the_next_iteration(page: Any) -> None:
+    press(page, "Run")
+    wait_for_iteration(page, "[1-9]")
+    twist = field(page, "Twist (°)")
+    twist.fill("-61.5")
+    twist.press("Enter")
+    page.wait_for_selector(".hx-edited")  # waits for the iteration that is running
+    page.locator(".hx-edited").wait_for(state="detached")
+    press(page, "Pause")
+    page.wait_for_selector("text=Ready.")
+    # The stand-in halves the distance to -60 in each iteration that searches.
+    assert float(twist.input_value()) < -60.05
+
+
+def test_two_tabs_of_one_session_agree(chromium: str, tmp_path: Path) -> None:
+    script = tmp_path / "shared.py"
+    script.write_text(SHARED)
+    with panel_server(script) as url, browser_page(chromium) as first:
+        second = first.context.new_page()
+        for tab in (first, second):
+            tab.set_default_timeout(TIMEOUT_MS)
+            tab.goto(url)
+            tab.wait_for_selector("text=Ready to refine")
+        press(first, "Step")
+        for tab in (first, second):
+            wait_for_iteration(tab, "1")
+            wait_for_title(tab, "FSC of iteration 1:")
+        rise = field(second, "Rise (Å)")
+        rise.fill("14.35")
+        rise.press("Enter")
+        playwright.expect(field(first, "Rise (Å)")).to_have_value("14.35")
+        press(second, "Step")
+        for tab in (first, second):
+            wait_for_title(tab, "FSC of iteration 2:")
+
+
+VIEWS = {
+    "Symmetry": "Layer lines",
+    "Map": "Surface at",
+    "Orientations": "Viewing directions",
+    "Filaments": "Segments of filament 0",
+    "Particles": "Worst explained images",
+    "Convergence": "Guinier plot",
+}
+
+
+def test_every_view_opens_light_and_dark(page: Any) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    press(page, "Run")
+    wait_for_iteration(page, "[3-9]")
+    press(page, "Pause")
+    page.wait_for_selector("text=Ready.")
+    for view, beginning in VIEWS.items():
+        press(page, view)
+        wait_for_title(page, beginning)
+        assert not page.locator(".hx-error").count()
+    press(page, "Dark")
+    page.get_by_role("button", name="Light", exact=True).wait_for()
+    assert not errors
 
 
 def test_an_error_is_shown_and_can_be_overcome(page: Any) -> None:

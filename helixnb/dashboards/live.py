@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -23,7 +23,7 @@ import param
 from helixnb.dashboards import style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 log = logging.getLogger("helixnb")
 
@@ -75,6 +75,7 @@ class SessionView(param.Parameterized):
         super().__init__(session=session, theme=theme)
         self._drawing = threading.Lock()
         self._posted: deque[Callable[[], object]] = deque()
+        self._documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pending = False
         self._deferred = False
         self._rest_until = 0.0
@@ -98,6 +99,18 @@ class SessionView(param.Parameterized):
         if self._document is None:
             self._draw_pending()
 
+    def note_document(self, plot: Any, _: Any) -> None:
+        """HoloViews hook: remember the Bokeh document that a plot is in.
+
+        Parameters
+        ----------
+        plot : holoviews plot
+            As drawn.
+        """
+        document = plot.state.document
+        if document is not None:
+            self._documents.add(document)
+
     def post(self, action: Callable[[], object]) -> None:
         """Do something to the page, in the thread that may touch it.
 
@@ -114,7 +127,7 @@ class SessionView(param.Parameterized):
         while self._posted:
             action = self._posted.popleft()
             try:
-                with _frozen(self._document):
+                with _frozen(self._documents):
                     action()
             except Exception as error:
                 self.report(error)
@@ -150,12 +163,12 @@ class SessionView(param.Parameterized):
         }
         if not new or self._deferred:
             moved = news["next_symmetry"] != self.next_symmetry
-            with _frozen(self._document if moved else None):
+            with _frozen(self._documents if moved else ()):
                 self.param.update(news)
             return
         self._state = state
         start = time.monotonic()
-        with _frozen(self._document):
+        with _frozen(self._documents):
             self.param.update(news, results=self.results + 1, has_results=True)
         self._rest_until = time.monotonic() + REST * (time.monotonic() - start)
 
@@ -242,7 +255,8 @@ def live_plot(
     def frame(_: int, theme: str, **values: Any) -> Any:
         try:
             drawn = draw(view.session, **values)
-            frames[:] = [drawn.opts(hooks=[style.themed(theme), *hooks])]
+            own = [style.themed(theme), view.note_document]
+            frames[:] = [drawn.opts(hooks=[*own, *hooks])]
         except Exception as error:
             if not frames:
                 raise
@@ -280,13 +294,12 @@ def _served_document() -> Any:
 
 
 @contextmanager
-def _frozen(document: Any) -> Iterator[None]:
-    """Keep Bokeh from walking a served page once for every change in it."""
-    if document is None:
+def _frozen(documents: Iterable[Any]) -> Iterator[None]:
+    """Keep Bokeh from walking whole pages once for every change in them."""
+    with ExitStack() as frozen:
+        for document in list(documents):
+            frozen.enter_context(document.models.freeze())
         yield
-    else:
-        with document.models.freeze():
-            yield
 
 
 def _weak_callback(view: SessionView) -> Callable[..., None]:

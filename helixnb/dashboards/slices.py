@@ -208,7 +208,8 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     gain = pn.widgets.FloatSlider(
         label="Contrast", start=0.3, end=3.0, step=0.1, value=1.0, width=150
     )
-    show = pn.widgets.Checkbox(label="Outlines of masks", value=True, margin=(20, 8))
+    # Off at first: masks that follow the density take seconds in large boxes.
+    show = pn.widgets.Checkbox(label="Outlines of masks", margin=(20, 8))
     volumes = Volumes()
     columns = [
         _slice_with_slider(follow, volumes, axis, choice, gain, show) for axis in PLANES
