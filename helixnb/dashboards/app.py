@@ -177,8 +177,9 @@ def _results(follow: SessionView) -> pn.Column:
     return pn.Column(choice, place, sizing_mode="stretch_width")
 
 
-def _side_by_side(*views: pn.viewable.Viewable) -> pn.FlexBox:
-    return pn.FlexBox(*views, sizing_mode="stretch_width")
+def _side_by_side(*views: pn.viewable.Viewable) -> pn.Row:
+    # Not a FlexBox: plots in one are misplaced if another plot follows it.
+    return pn.Row(*views, sizing_mode="stretch_width")
 
 
 def _welcome(follow: SessionView) -> pn.pane.HTML:

@@ -144,6 +144,7 @@ def _iteration_ticks(last: int) -> list[int]:
     return list(range(0, last + 1, -(-(last + 1) // 6)))
 
 
+IN_A_ROW = 4
 FIRST = ("resolution", "twist", "rise", "time")
 """Panels of an overview."""
 
@@ -170,4 +171,9 @@ def view(
         plotted = live_plot(follow, lambda s: plot(s.history, quantity))
         return plot_pane(plotted, "1 1 180px")
 
-    return pn.FlexBox(*map(pane, quantities), sizing_mode="stretch_width")
+    panes = list(map(pane, quantities))
+    rows = [panes[i : i + IN_A_ROW] for i in range(0, len(panes), IN_A_ROW)]
+    return pn.Column(
+        *(pn.Row(*row, sizing_mode="stretch_width") for row in rows),
+        sizing_mode="stretch_width",
+    )

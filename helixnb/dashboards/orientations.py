@@ -156,8 +156,11 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
         )
 
     directions = live_plot(follow, draw).opts(framewise=True)
-    return pn.FlexBox(
-        plot_pane(directions, "1 1 100%"),
-        *(plot_pane(residual(name), "1 1 180px") for name in RESIDUALS),
+    return pn.Column(
+        plot_pane(directions),
+        pn.Row(
+            *(plot_pane(residual(name)) for name in RESIDUALS),
+            sizing_mode="stretch_width",
+        ),
         sizing_mode="stretch_width",
     )

@@ -220,7 +220,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     columns.append(pn.Column(pn.pane.HoloViews(summed, linked_axes=False)))
     return pn.Column(
         pn.FlexBox(choice, gain, show, align_items="center"),
-        pn.FlexBox(*columns, sizing_mode="stretch_width", gap="4px"),
+        pn.Row(*columns),
         sizing_mode="stretch_width",
     )
 
