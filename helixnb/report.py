@@ -22,11 +22,13 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 
 from helixnb.dashboards import (
+    asymmetric_unit,
     convergence,
     filaments,
     fsc,
     guinier,
     layer_lines,
+    noise_spectrum,
     orientations,
     particles,
     pictures,
@@ -34,6 +36,7 @@ from helixnb.dashboards import (
     slices,
     style,
     surface,
+    symmetry_check,
 )
 from helixnb.errors import InputError
 from helixnb.io.atomic import atomic_path
@@ -174,10 +177,14 @@ def _figures(session: Session, state: State) -> dict[str, Any]:
     figures["projection"] = _projection(volume)
     figures["surface"] = surface.plot(volume)
     figures["guinier"] = guinier.plot(session.guinier)
+    figures["noise"] = noise_spectrum.plot(session.noise)
+    if state.check is not None:
+        figures["symmetry_check"] = symmetry_check.plot(session.symmetry_check)
     if np.isfinite(state.poses.tilt_deg).any():
         poses = session.orientations
         limit_deg = state.parameters.max_tilt_deg
         figures["directions"] = orientations.plot(poses, max_tilt_deg=limit_deg)
+        figures["asymmetric_unit"] = asymmetric_unit.plot(poses)
         for name in orientations.RESIDUALS:
             figures[f"residual_{name}"] = orientations.histogram(poses, name)
         figures |= _against_images(session)
@@ -282,12 +289,16 @@ def _flags(state: State) -> str:
 def _sections(session: Session, divs: dict[str, str]) -> str:
     """Group the plots; the tables come last."""
     groups = [
-        ("Resolution and symmetry", ("fsc", "score_map", "guinier"), "460px"),
+        (
+            "Resolution and symmetry",
+            ("fsc", "score_map", "symmetry_check", "guinier", "noise"),
+            "460px",
+        ),
         ("Layer lines", ("layer_lines",), "100%"),
         ("Density, FSC-weighted", (*_named(divs, "slice_"), "projection"), "220px"),
         ("Surface and image means", ("surface", *_named(divs, "mean_")), "270px"),
         ("Course of the refinement", _named(divs, "history_"), "240px"),
-        ("Viewing directions", ("directions",), "100%"),
+        ("Viewing directions", ("directions", "asymmetric_unit"), "460px"),
         ("In-plane angle and shifts", _named(divs, "residual_"), "300px"),
         ("Continuity of filaments", ("filaments", "deviations"), "460px"),
         ("Images and model", _named(divs, "particles_"), "100%"),

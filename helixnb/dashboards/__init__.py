@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from helixnb.dashboards import (
+        asymmetric_unit,
         controls,
         convergence,
         filaments,
@@ -16,17 +17,20 @@ if TYPE_CHECKING:
         guinier,
         layer_lines,
         means,
+        noise_spectrum,
         orientations,
         particles,
         score_map,
         slices,
         surface,
         symmetry,
+        symmetry_check,
         volumes,
     )
     from helixnb.dashboards.app import dashboard
 
 __all__ = [
+    "asymmetric_unit",
     "controls",
     "convergence",
     "dashboard",
@@ -35,12 +39,14 @@ __all__ = [
     "guinier",
     "layer_lines",
     "means",
+    "noise_spectrum",
     "orientations",
     "particles",
     "score_map",
     "slices",
     "surface",
     "symmetry",
+    "symmetry_check",
     "volumes",
 ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from helixnb.dashboards import (
+    asymmetric_unit,
     controls,
     convergence,
     filaments,
@@ -15,6 +16,7 @@ from helixnb.dashboards import (
     guinier,
     layer_lines,
     means,
+    noise_spectrum,
     orientations,
     particles,
     score_map,
@@ -22,6 +24,7 @@ from helixnb.dashboards import (
     style,
     surface,
     symmetry,
+    symmetry_check,
 )
 from helixnb.dashboards.live import SessionView
 
@@ -145,17 +148,24 @@ def _results(follow: SessionView) -> pn.Column:
             slices.view(follow),
             convergence.view(follow, convergence.FIRST),
         ],
-        "Symmetry": lambda: [pn.Row(symmetry.view(follow), layer_lines.view(follow))],
+        "Symmetry": lambda: [
+            pn.Row(symmetry.view(follow), layer_lines.view(follow)),
+            symmetry_check.view(follow),
+        ],
         "Map": lambda: [
             slices.view(follow),
             pn.Row(surface.view(follow), means.view(follow)),
         ],
-        "Orientations": lambda: [orientations.view(follow)],
+        "Orientations": lambda: [
+            orientations.view(follow),
+            asymmetric_unit.view(follow),
+        ],
         "Filaments": lambda: [filaments.view(follow)],
         "Particles": lambda: [particles.view(follow)],
         "Convergence": lambda: [
             convergence.view(follow),
             _side_by_side(fsc.view(follow), guinier.view(follow)),
+            noise_spectrum.view(follow),
         ],
     }
     made: dict[str, list[pn.viewable.Viewable]] = {}
