@@ -108,7 +108,7 @@ def initial_state(
         survey=survey,
         half_maps=raw,
         references=np.stack([whole, whole]),
-        fsc=job.fsc(raw, survey, rng, complete=False),
+        fsc=job.fsc(raw, survey, rng),
         resolution_A=parameters.initial_lowpass_A,
         align_resolution_A=parameters.initial_lowpass_A,
         next_align_resolution_A=(

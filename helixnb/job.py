@@ -128,8 +128,6 @@ class Job:
         half_maps: NDArray[np.float32],
         survey: Survey,
         rng: np.random.Generator,
-        *,
-        complete: bool,
     ) -> HalfMapFSC:
         """FSC of two raw half-maps inside the filament.
 
@@ -141,10 +139,8 @@ class Job:
             Tells the filament's radius.
         rng : numpy.random.Generator
             Draws the random phases.
-        complete : bool
-            Whether all particles are in; noise is substituted only then.
         """
-        substitute = complete and self.parameters.noise_substitution
+        substitute = self.parameters.noise_substitution
         with self.clock("FSC"):
             masks = fsc_masks(half_maps, self.pixel, self.parameters, survey)
             return half_map_fsc(

@@ -82,7 +82,7 @@ def step(
         )
         raw = raw_half_maps(job, sums)
     rng = np.random.default_rng([state.seed, iteration])
-    fsc = job.fsc(raw, state.survey, rng, complete=bool(plan.used.all()))
+    fsc = job.fsc(raw, state.survey, rng)
     split = int(job.box * job.pixel / parameters.split_resolution_A)
     reached = resolution_A(fsc.frequency_per_A, fsc.reported, from_shell=split)
     # Beyond the band of the sums there is nothing that could agree.

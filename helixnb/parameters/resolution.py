@@ -29,8 +29,7 @@ class ResolutionParameters:
         unit="",
         group=GROUP,
         doc="Correct the FSC for its mask by randomising the phases of both half-maps "
-        "at high resolution, once all particles are in; off, the resolution is that "
-        "of the unmasked curve.",
+        "at high resolution; off, the resolution is that of the unmasked curve.",
         when="Off to see the resolution without any mask.",
         cryosparc="Do high-resolution noise substitution in FSC computation",
         relion="--solvent_correct_fsc",
