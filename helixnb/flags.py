@@ -191,7 +191,9 @@ def check_flags(check: BlindCheck | None) -> list[str]:
     ]
 
 
-def polarity_flags(poses: Poses, filament: NDArray[np.int32]) -> list[str]:
+def polarity_flags(
+    poses: Poses, filament: NDArray[np.int32], *, dihedral: bool
+) -> list[str]:
     """Filaments whose direction is not settled.
 
     Parameters
@@ -200,11 +202,15 @@ def polarity_flags(poses: Poses, filament: NDArray[np.int32]) -> list[str]:
         Of all particles.
     filament : ndarray of int32, shape (n,)
         Filament of each particle.
+    dihedral : bool
+        Whether both polarities are the same to the map, so that none can be told.
 
     Returns
     -------
     list of str
     """
+    if dihedral:
+        return []
     counts = np.bincount(filament)
     certainty = np.bincount(filament, poses.polarity_probability) / counts
     undecided = int((certainty < _UNDECIDED).sum())

@@ -6,6 +6,8 @@ a map that the user gives; the last two are brought to the scale of the images.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +28,7 @@ from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
 from helixnb.schedule import BOOTSTRAP_RESOLUTION_A
+from helixnb.starts import best_start, number_of_starts
 from helixnb.state import State, Survey
 from helixnb.survey import (
     filament_radius_px,
@@ -94,7 +97,7 @@ def initial_state(
             survey = replace(survey, outer_radius_A=radius)
     whole = raw.mean(0) * job.mask(survey, 1.0)
     structured = initial_map is not None
-    return State(
+    state = State(
         iteration=0,
         seed=seed,
         parameters=parameters,
@@ -123,6 +126,19 @@ def initial_state(
         poses=Poses.empty(len(particles)),
         seconds=job.clock.seconds,
     )
+    n = number_of_starts(job)
+    if n == 1 or structured or parameters.cylindrical_model:
+        return state
+    with job.clock("starts"):
+        return best_start(job, state, _densities(job, state), n)
+
+
+def _densities(job: Job, state: State) -> Iterator[NDArray[np.float32]]:
+    """Yield the density of a state, then others from azimuths drawn anew."""
+    yield state.half_maps
+    for number in itertools.count(1):
+        rng = np.random.default_rng([state.seed, number])
+        yield raw_half_maps(job, sum_at_random_azimuths(job, state.survey, rng))
 
 
 def _given_density(
@@ -147,17 +163,19 @@ def _given_density(
     with job.clock("survey"):
         filtered = mean_filtered_image(particles, rng, job.progress)
     band = job.band(parameters.initial_lowpass_A)
-    scale = contrast_scale(
-        density,
-        filtered,
-        survey.ctf_power,
-        band,
-        parameters.shift_sd_A / job.pixel,
-    )
-    if scale <= 0:
+    scales = [
+        contrast_scale(
+            density, part, survey.ctf_power, band, parameters.shift_sd_A / job.pixel
+        )
+        for part in filtered
+    ]
+    scale, error = np.mean(scales), np.abs(np.diff(scales))[0]
+    # Images without signal give no scale, and its sign is chance.
+    if scale < 0 and np.max(scales) < -error:
         raise InputError(
             "The initial density is the opposite of the images: where it is dense, "
             "they are dark. Density must be positive; multiply the map by -1, or "
             "check that the images have protein white."
         )
+    scale = abs(scale)
     return np.stack([scale * density] * 2).astype(np.float32)

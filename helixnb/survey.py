@@ -75,7 +75,7 @@ def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
 def mean_filtered_image(
     particles: ParticleSet, rng: np.random.Generator, progress: Progress
 ) -> NDArray[np.float64]:
-    """Mean over images and rings of CTF times transform, up to 1,000 images.
+    """Mean over images and rings of CTF times transform, of up to 1,000 images.
 
     Parameters
     ----------
@@ -88,23 +88,25 @@ def mean_filtered_image(
 
     Returns
     -------
-    ndarray of float64, shape (box // 2 + 1,)
-        Real part, about the image centre.
+    ndarray of float64, shape (2, box // 2 + 1)
+        Real part, about the image centre; of every other image, and of those between.
     """
     box, n = particles.box_px, min(len(particles), _POWER_IMAGES)
     chosen = np.sort(rng.choice(len(particles), n, replace=False))
     contrast = ctf.coefficients(particles)[chosen]
     kx = sfft.rfftfreq(box, particles.pixel_size_A)[None, :]
     ky = sfft.fftfreq(box, particles.pixel_size_A)[:, None]
-    total = np.zeros((box, box // 2 + 1))
+    total = np.zeros((2, box, box // 2 + 1))
     for first in range(0, n, _BATCH):
         progress("contrast", first, n)
         batch = slice(first, first + _BATCH)
         normalised = images.normalise(particles.read(chosen[batch]))
         spectra = sfft.rfft2(sfft.ifftshift(normalised, axes=(1, 2)), workers=-1)
-        for spectrum, coefficient in zip(spectra, contrast[batch], strict=True):
-            total += spectrum.real * ctf.evaluate(coefficient, kx, ky)
-    return ring_means(total / n, box)
+        for i, spectrum in enumerate(spectra):
+            factor = ctf.evaluate(contrast[first + i], kx, ky)
+            total[(first + i) % 2] += spectrum.real * factor
+    counts = np.array([(n + 1) // 2, n // 2])
+    return ring_means(total / np.maximum(counts, 1)[:, None, None], box)
 
 
 def filament_radius_px(density: NDArray[np.float32]) -> float:

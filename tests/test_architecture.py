@@ -25,6 +25,7 @@ LAYERS = (
     ("alignment", "maps", "twist_rise", "flags"),
     (
         "initial",
+        "starts",
         "refinement",
         "results",
         "densities",

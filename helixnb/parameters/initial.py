@@ -54,3 +54,14 @@ class InitialParameters:
         when="If the in-plane angles of the filaments are not known.",
         cryosparc="Use cylindrical model",
     )
+    starts: int | None = parameter(
+        None,
+        unit="starts",
+        low=1,
+        high=100,
+        group=GROUP,
+        doc="First densities that are tried, each with other azimuths, on some of the "
+        "images; the refinement goes on from the one that explains them best. None "
+        "tries 3 with a dyad or with fewer than 600 images, else 1.",
+        when="More if runs from different seeds end in different maps.",
+    )

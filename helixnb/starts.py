@@ -1,0 +1,98 @@
+"""The best of several first densities, told by how well structure grows from each.
+
+Which structure grows out of a featureless density depends on the draw of azimuths, and
+with few images, or with a dyad, it may be one in which filaments point the wrong way.
+The log evidence of the images tells such a map from the right one by far. A bootstrap
+on a few hundred images from each draw is cheap, and the refinement goes on from the
+best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.job import Job
+from helixnb.progress import Progress
+from helixnb.refinement import step
+from helixnb.state import State
+
+TRIAL_IMAGES = 400
+"""Images of a trial."""
+
+FEW_IMAGES = 600
+"""Sets smaller than this are tried several times where the user does not say."""
+
+TRIALS = 3
+"""Starts that are tried then."""
+
+
+def number_of_starts(job: Job) -> int:
+    """First densities to try: as given, or several where one is not safe.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the refinement.
+
+    Returns
+    -------
+    int
+    """
+    given = job.parameters.starts
+    if given is not None:
+        return given
+    unsafe = job.parameters.dihedral or len(job.particles) < FEW_IMAGES
+    return TRIALS if unsafe else 1
+
+
+def best_start(
+    job: Job, state: State, densities: Iterator[NDArray[np.float32]], n: int
+) -> State:
+    """Bootstrap from each density on some of the images, and take the best.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the refinement.
+    state : State
+        Of iteration 0.
+    densities : iterator of ndarray of float32, shape (2, box, box, box)
+        First densities; `n` are taken.
+    n : int
+        Number of trials.
+
+    Returns
+    -------
+    State
+        Of iteration 0, with the maps that the best trial grew.
+    """
+    parameters = job.parameters.changed(
+        batch_images=min(TRIAL_IMAGES, len(job.particles)),
+        search_symmetry=False,
+        nonuniform=False,
+        mask="cylinder",
+    )
+    mask = job.mask(state.survey, 1.0)
+    best, most = state, -np.inf
+    for number in range(n):
+        raw = next(densities)
+        whole = raw.mean(0) * mask
+        trial = replace(state, half_maps=raw, references=np.stack([whole, whole]))
+        report = _on_trial(job.progress, number, n)
+        for _ in range(parameters.bootstrap_iterations):
+            trial = step(trial, job.particles, parameters, job.backend, report)
+        evidence = float(trial.poses.log_evidence[trial.used].mean())
+        if evidence > most:
+            best, most = trial, evidence
+    return replace(state, half_maps=best.half_maps, references=best.references)
+
+
+def _on_trial(progress: Progress, number: int, n: int) -> Callable[..., None]:
+    """Report every stage of a trial under its number."""
+    return lambda stage, done, total: progress(
+        f"start {number + 1} of {n}: {stage}", done, total
+    )
