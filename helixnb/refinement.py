@@ -134,9 +134,7 @@ def step(
             + fsc_flags(fsc, sums[0].grid.k_max)
             + symmetry_flags(scores, parameters.point_group)
             + check_flags(check)
-            + polarity_flags(
-                poses, particles.filament, dihedral=parameters.dihedral
-            )
+            + polarity_flags(poses, particles.filament, dihedral=parameters.dihedral)
         ),
         seconds=job.clock.seconds,
         cells_per_image=cells,

@@ -1,0 +1,87 @@
+"""Several starts: how many, and that the best by its evidence is taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helixnb import starts
+from helixnb.backend import get_backend
+from helixnb.job import Job
+from helixnb.parameters import Parameters
+from helixnb.progress import Stopwatch
+from helixnb.starts import FEW_IMAGES, TRIALS, best_start, number_of_starts
+from helixnb.state import State
+from tests.standins import standin_state
+
+BOX = standin_state(0).half_maps.shape[-1]
+
+
+class _Particles(SimpleNamespace):
+    box_px = BOX
+    pixel_size_A = 3.0
+
+    def __len__(self) -> int:
+        return int(self.n)
+
+
+def _job(n: int, progress: Any = lambda *_: None, **values: Any) -> Job:
+    settings = {"twist_deg": -60.0, "rise_A": 14.0, "bootstrap_iterations": 2} | values
+    return Job(
+        _Particles(n=n),  # type: ignore[arg-type]
+        Parameters(**settings),
+        get_backend("cpu"),
+        progress,
+        Stopwatch(),
+    )
+
+
+def test_sets_that_are_not_safe_are_tried_several_times() -> None:
+    assert number_of_starts(_job(FEW_IMAGES)) == 1
+    assert number_of_starts(_job(FEW_IMAGES - 1)) == TRIALS
+    assert number_of_starts(_job(50_000, point_group="D1")) == TRIALS
+    assert number_of_starts(_job(50_000, starts=5)) == 5
+    assert number_of_starts(_job(10, starts=1)) == 1
+
+
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_the_start_with_the_highest_evidence_is_taken(
+    best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Parameters] = []
+
+    def step(state: State, particles: Any, parameters: Parameters, *rest: Any) -> State:
+        steps.append(parameters)
+        rest[1]("align", 1, 2)
+        number = float(state.half_maps.flat[0]) % 10
+        poses = standin_state(3).poses
+        evidence = np.where(number == best, 9.0, number) + 0 * poses.log_evidence
+        return replace(
+            state,
+            iteration=state.iteration + 1,
+            half_maps=state.half_maps + 10,
+            references=state.half_maps + 100,
+            poses=replace(poses, log_evidence=evidence),
+            used=np.ones(len(evidence), bool),
+        )
+
+    monkeypatch.setattr(starts, "step", step)
+    told: list[str] = []
+    job = _job(300, lambda stage, *_: told.append(stage), search_symmetry=True)
+    begun = standin_state(0)
+    densities = (np.full_like(begun.half_maps, float(n)) for n in count())
+    state = best_start(job, begun, densities, 3)
+    assert len(steps) == 3 * 2
+    assert not any(parameters.search_symmetry for parameters in steps)
+    # Two iterations on, from the density of the best start.
+    assert float(state.half_maps.flat[0]) == best + 20
+    assert state.iteration == 0
+    assert np.isnan(state.poses.log_evidence).all()
+    assert [t.split(":")[0] for t in told[::2]] == [
+        f"start {n} of 3" for n in (1, 2, 3)
+    ]
