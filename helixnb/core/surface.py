@@ -8,11 +8,10 @@ as the normal, and is lit from over the viewer's shoulder, darker with depth.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
-_STEP_PX = 0.8
-_AMBIENT = 0.25
+from helixnb.backend.raycast import cast_rays
+
 _LIGHT = np.array([-0.35, 0.55, 0.76])
 
 
@@ -67,7 +66,7 @@ def shaded_surface(
     light = _LIGHT / np.linalg.norm(_LIGHT)
     density = np.ascontiguousarray(volume, dtype=np.float32)
     radius = _radius_px(density.max(0) >= threshold)
-    picture: NDArray[np.float32] = _cast(
+    picture: NDArray[np.float32] = cast_rays(
         density, np.float32(threshold), radius, axes, axes.T @ light, size_px
     )
     return picture
@@ -77,93 +76,3 @@ def _radius_px(solid: NDArray[np.bool_]) -> float:
     """Radius about the axis that holds everything solid; rays outside are skipped."""
     place = np.argwhere(solid) - len(solid) // 2
     return float(np.hypot(*place.T).max()) + 2.0 if len(place) else 0.0
-
-
-@njit(nogil=True, parallel=True, fastmath={"contract", "arcp"}, cache=True)
-def _cast(volume, threshold, radius, axes, light, size):  # type: ignore[no-untyped-def]
-    """Follow every ray from the viewer to the surface."""
-    box = volume.shape[0]
-    centre = box // 2
-    right, up, towards = axes[0], axes[1], axes[2]
-    picture = np.full((size, size), np.nan, np.float32)
-    for row in prange(size):
-        height = (row + 0.5 - size / 2) * box / size
-        for column in range(size):
-            across = (column + 0.5 - size / 2) * box / size
-            x0 = across * right[0] + height * up[0]
-            y0 = across * right[1] + height * up[1]
-            z0 = across * right[2] + height * up[2]
-            near, far = _in_cylinder(x0, y0, z0, towards, radius, box / 2)
-            before = np.float32(0)
-            d = near
-            while d > far:
-                here = _density(
-                    volume,
-                    centre + x0 + d * towards[0],
-                    centre + y0 + d * towards[1],
-                    centre + z0 + d * towards[2],
-                )
-                if here >= threshold:
-                    # The surface lies between this step and the one before.
-                    back = (here - threshold) / max(here - before, np.float32(1e-12))
-                    d += _STEP_PX * min(back, np.float32(1))
-                    x = centre + x0 + d * towards[0]
-                    y = centre + y0 + d * towards[1]
-                    z = centre + z0 + d * towards[2]
-                    depth = d / max(radius, 1.0)
-                    picture[row, column] = _brightness(volume, x, y, z, light, depth)
-                    break
-                before = here
-                d -= _STEP_PX
-    return picture
-
-
-@njit(nogil=True, inline="always", cache=True)
-def _in_cylinder(x, y, z, towards, radius, half):  # type: ignore[no-untyped-def]
-    """Range of distances, near to far, in which a ray is inside the cylinder."""
-    near, far = 4 * half, -4 * half
-    a = towards[0] ** 2 + towards[1] ** 2
-    b = x * towards[0] + y * towards[1]
-    c = x * x + y * y - radius * radius
-    if a > 1e-9:
-        root = b * b - a * c
-        if root < 0:
-            return 0.0, 0.0
-        near, far = (-b + np.sqrt(root)) / a, (-b - np.sqrt(root)) / a
-    elif c > 0:
-        return 0.0, 0.0
-    if abs(towards[2]) > 1e-9:
-        ends = (half - z) / towards[2], (-half - z) / towards[2]
-        near, far = min(near, max(ends)), max(far, min(ends))
-    elif abs(z) > half:
-        return 0.0, 0.0
-    return near, far
-
-
-@njit(nogil=True, inline="always", cache=True)
-def _brightness(volume, x, y, z, light, depth):  # type: ignore[no-untyped-def]
-    """Ambient and diffuse light on the surface, fading away from the viewer."""
-    gx = _density(volume, x - 1, y, z) - _density(volume, x + 1, y, z)
-    gy = _density(volume, x, y - 1, z) - _density(volume, x, y + 1, z)
-    gz = _density(volume, x, y, z - 1) - _density(volume, x, y, z + 1)
-    length = np.sqrt(gx * gx + gy * gy + gz * gz) + 1e-20
-    facing = (gx * light[0] + gy * light[1] + gz * light[2]) / length
-    lit = _AMBIENT + (1 - _AMBIENT) * max(facing, 0.0)
-    return np.float32(lit * min(1.0, 0.78 + 0.22 * depth))
-
-
-@njit(nogil=True, inline="always", cache=True)
-def _density(volume, x, y, z):  # type: ignore[no-untyped-def]
-    """Trilinear interpolation; 0 outside the box."""
-    box = volume.shape[0]
-    i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-    if i < 0 or j < 0 or k < 0 or i >= box - 1 or j >= box - 1 or k >= box - 1:
-        return np.float32(0)
-    u, v, w = np.float32(x - i), np.float32(y - j), np.float32(z - k)
-    a = volume[k, j, i] * (1 - u) + volume[k, j, i + 1] * u
-    b = volume[k, j + 1, i] * (1 - u) + volume[k, j + 1, i + 1] * u
-    c = volume[k + 1, j, i] * (1 - u) + volume[k + 1, j, i + 1] * u
-    d = volume[k + 1, j + 1, i] * (1 - u) + volume[k + 1, j + 1, i + 1] * u
-    near = a * (1 - v) + b * v
-    far = c * (1 - v) + d * v
-    return near * (1 - w) + far * w
