@@ -10,7 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from helixnb.cli import option_of
+from helixnb.commands.options import option_of
 from helixnb.parameters import Parameters
 
 PAGE = Path(__file__).resolve().parent / "parameters.md"
@@ -30,7 +30,7 @@ This page is written by `docs/make_parameters.py` from the declarations in
 
 
 def text() -> str:
-    """The page as it should be."""
+    """Return the page as it should be."""
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
     for field in dataclasses.fields(Parameters):
         groups.setdefault(field.metadata["group"], []).append(field)

@@ -36,7 +36,7 @@ LAYERS = (
     ),
     ("session",),
     ("dashboards", "report", "serving"),
-    ("search_command", "expand_command", "serve_command"),
+    ("commands",),
     ("cli",),
     ("__main__", ""),  # "" is the package itself, which loads names on demand
 )

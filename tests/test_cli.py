@@ -11,6 +11,8 @@ import pytest
 import starfile
 
 from helixnb import cli, initial, refinement, report
+from helixnb.commands import demo
+from helixnb.commands.options import option_of
 from helixnb.core.masks import cylinder
 from helixnb.io.mrc import read_map, write_map
 from helixnb.io.output import RESULT_FILES
@@ -112,7 +114,7 @@ def test_every_parameter_has_an_option(
     assert end.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for field in dataclasses.fields(Parameters):
-        option = cli.option_of(field.name)
+        option = option_of(field.name)
         assert f"{option} " in text or f"{option}," in text
         assert field.metadata["doc"].split("(")[0].replace("-", "")[
             :30
@@ -229,8 +231,8 @@ def test_demo_compares_with_the_truth_and_can_be_repeated(
     for _ in range(2):
         assert cli.main(["demo", "-o", str(tmp_path)]) == 0
         told = capsys.readouterr().out
-        assert f"truth       twist {cli.DEMO_TWIST_DEG:.3f} deg" in told
-    assert fake[0].twist_deg != cli.DEMO_TWIST_DEG, "the demo must not know the answer"
+        assert f"truth       twist {demo.TWIST_DEG:.3f} deg" in told
+    assert fake[0].twist_deg != demo.TWIST_DEG, "the demo must not know the answer"
 
 
 def test_refinement_from_end_to_end(

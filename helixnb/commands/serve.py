@@ -5,26 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from helixnb.commands.options import add_parameters
 from helixnb.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TOKEN_VARIABLE = "HELIXNB_TOKEN"
 CHECKPOINT = Path("helixnb-session.npz")
 
 
-def add_serve(commands: Any, add_parameters: Callable[[Any], None]) -> None:
+def add_serve(commands: Any) -> None:
     """Add the command to a parser's subcommands.
 
     Parameters
     ----------
     commands : argparse subparsers
         Of the program.
-    add_parameters : callable
-        Adds the options of all parameters to a parser.
     """
     serve = commands.add_parser(
         "serve",
