@@ -236,13 +236,18 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
         )
         return _pane(drawn)
 
-    return pn.Column(
+    def plots() -> pn.viewable.Viewable:
         # Not a FlexBox: plots in one are misplaced if another plot follows it.
-        pn.Row(
+        return pn.Row(
             _pane(live_plot(follow, all_of, hooks=[listen], filament=chosen)),
             _pane(live_plot(follow, one_of, filament=chosen)),
             _pane(live_plot(follow, off, filament=chosen)),
-        ),
+        )
+
+    # Without poses, or positions along filaments, there is a sentence instead.
+    known = Later(follow, lambda s: s.filaments)
+    return pn.Column(
+        known.pane(plots),
         pictures.pane(build),
         sizing_mode="stretch_width",
     )

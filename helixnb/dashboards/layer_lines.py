@@ -157,8 +157,8 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     def back(change: Any) -> None:
         for widget, value in zip((twist, rise), change.new, strict=True):
-            value = min(max(value, widget.start), widget.end)
-            widget.value = value
+            if np.isfinite(value):
+                widget.value = min(max(value, widget.start), widget.end)
 
     use.on_click(choose)
     follow.param.watch(back, "next_symmetry")

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
+import numpy as np
 import panel as pn
 import param
 
@@ -56,7 +57,8 @@ class SessionView(param.Parameterized):
     theme : str
         ``"light"`` or ``"dark"``.
     next_symmetry : tuple of float
-        Twist in degrees and rise in Angstrom that the next iteration will use.
+        Twist in degrees and rise in Angstrom that the next iteration will use, nan
+        without helical symmetry.
     problem : str
         Message of the last action or drawing that failed, empty if none.
     """
@@ -159,7 +161,7 @@ class SessionView(param.Parameterized):
         self._deferred = new and self._resting()
         news: dict[str, Any] = {
             "event": self.event + 1,
-            "next_symmetry": (session.parameters.twist_deg, session.parameters.rise_A),
+            "next_symmetry": _next_symmetry(session),
         }
         if not new or self._deferred:
             moved = news["next_symmetry"] != self.next_symmetry
@@ -284,6 +286,13 @@ def plot_pane(plot: hv.DynamicMap, flex: str = "1 1 300px") -> pn.pane.HoloViews
     return pn.pane.HoloViews(
         plot, linked_axes=False, sizing_mode="stretch_width", styles={"flex": flex}
     )
+
+
+def _next_symmetry(session: Any) -> tuple[float, float]:
+    """Twist and rise of the next iteration, nan where there is none."""
+    edited = session.parameters
+    twist, rise = (edited.twist_deg, edited.rise_A)
+    return np.nan if twist is None else twist, np.nan if rise is None else rise
 
 
 def _served_document() -> Any:

@@ -33,7 +33,8 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     panel.viewable.Viewable
     """
     follow = as_view(session)
-    period = 360.0 / follow.session.state.symmetry.cyclic
+    imposed = follow.session.state.symmetry
+    period = 360.0 / imposed.cyclic if imposed else 360.0
     azimuth = pn.widgets.FloatSlider(
         label="Seen from azimuth (°)",
         start=0.0,

@@ -234,7 +234,7 @@ def _slice_with_slider(
     show: pn.widgets.Checkbox,
 ) -> pn.Column:
     """Slice across one axis above the slider that moves it."""
-    coordinates = follow.session.half_maps[axis].to_numpy()
+    coordinates = volumes.volume(follow.session, choice.value)[axis].to_numpy()
     slider = pn.widgets.FloatSlider(
         label=f"{axis} (Å)",
         start=float(coordinates[0]),

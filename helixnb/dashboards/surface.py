@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
-import numpy as np
 import panel as pn
 
 from helixnb.core.surface import shaded_surface
 from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.volumes import Volumes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,7 +47,9 @@ def plot(
     -------
     holoviews.Image
     """
-    values, edge_A = _decimated(volume)
+    volume = reduced(volume)
+    values = volume.to_numpy()
+    edge_A = len(values) * float(volume["x"][1] - volume["x"][0]) / 2
     sigma = float(values.std()) or 1.0
     shade = shaded_surface(
         values,
@@ -75,17 +77,27 @@ def plot(
     )
 
 
-def _decimated(volume: xr.DataArray) -> tuple[np.ndarray[Any, Any], float]:
-    """Voxels averaged in blocks until there are few enough, and half the edge."""
-    values = volume.to_numpy()
-    box = len(values)
-    block = -(-box // MAX_BOX)
-    if block > 1:
-        n = box // block
-        trimmed = values[: n * block, : n * block, : n * block]
-        values = trimmed.reshape(n, block, n, block, n, block).mean((1, 3, 5))
-    step = float(volume["x"][1] - volume["x"][0])
-    return values, len(values) * block * step / 2
+def reduced(volume: xr.DataArray) -> xr.DataArray:
+    """Average voxels in blocks until there are at most `MAX_BOX` on an edge.
+
+    Parameters
+    ----------
+    volume : xarray.DataArray
+        Over ``z``, ``y``, ``x`` in Angstrom.
+
+    Returns
+    -------
+    xarray.DataArray
+        The volume itself if it is small enough.
+    """
+    block = -(-len(volume) // MAX_BOX)
+    if block == 1:
+        return volume
+    coarse: xr.DataArray = volume.coarsen(
+        dict.fromkeys("zyx", block),
+        boundary="trim",
+    ).mean()
+    return coarse
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -114,13 +126,14 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
             width=FRAME_PX // 2 + 10,
         )
 
+    volumes = Volumes()
     threshold = slider("Threshold (s.d.)", 0.5, 12.0, DEFAULT_SIGMA, 0.1)
     azimuth = slider("Turn about the axis (°)", 0.0, 360.0, 0.0, 2.0)
     tilt = slider("Lean towards you (°)", -90.0, 90.0, 0.0, 2.0)
 
     def draw(session: Any, sigma: float, azimuth_deg: float, tilt_deg: float) -> Any:
         return plot(
-            session.map,
+            volumes.once(session, "reduced", lambda: reduced(session.map)),
             threshold_sigma=sigma,
             azimuth_deg=azimuth_deg,
             tilt_deg=tilt_deg,

@@ -73,11 +73,16 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     follow = as_view(session)
     target = follow.session
     sliders = _sliders(target)
+    standing = {name: slider.value for name, slider in sliders.items()}
+
+    def moved(values: dict[str, float]) -> dict[str, float]:
+        """Values of the sliders that were moved; automatic ones change by step."""
+        return {name: v for name, v in values.items() if v != standing[name]}
 
     def draw(
         session: Any, next_symmetry: tuple[float, float], **values: float
     ) -> hv.Overlay:
-        asked = _asked(session, values)
+        asked = moved(values)
         if session.state.scores is None or not asked:
             drawn = score_map.draw(session, next_symmetry)
         else:
@@ -106,7 +111,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     def on_keep(_: Any) -> None:
         values: dict[str, Any] = {n: slider.value for n, slider in sliders.items()}
-        follow.attempt(lambda: target.parameters.set(**_asked(target, values)))
+        follow.attempt(lambda: target.parameters.set(**moved(values)))
         follow.changed()
 
     keep.on_click(on_keep)
@@ -170,9 +175,3 @@ def _sliders(session: Any) -> dict[str, pn.widgets.FloatSlider]:
         )
         for name, (label, start, end, value, step) in ranges.items()
     }
-
-
-def _asked(session: Any, values: dict[str, float]) -> dict[str, float]:
-    """Values of the sliders that differ from what the iteration used."""
-    before = _sliders(session)
-    return {name: v for name, v in values.items() if v != before[name].value}

@@ -54,7 +54,23 @@ class Volumes:
         self._state: Any = None
         self._kept: dict[str, Any] = {}
 
-    def _once(self, session: Any, name: str, make: Callable[[], Any]) -> Any:
+    def once(self, session: Any, name: str, make: Callable[[], Any]) -> Any:
+        """Make something of the current state, or find it made already.
+
+        Parameters
+        ----------
+        session : Session
+            What is shown.
+        name : str
+            Tells it from what else is kept.
+        make : callable
+            Called without arguments, once for each state.
+
+        Returns
+        -------
+        object
+            Not to be changed.
+        """
         state = session.state
         if state is not self._state:
             self._state, self._kept = state, {}
@@ -78,7 +94,7 @@ class Volumes:
             Not to be changed.
         """
         volume: xr.DataArray
-        volume = self._once(session, name, lambda: VOLUMES[name](session))
+        volume = self.once(session, name, lambda: VOLUMES[name](session))
         return volume
 
     def contrast(self, session: Any, name: str) -> float:
@@ -97,7 +113,7 @@ class Volumes:
         """
         volume = self.volume(session, name)
         limit: float
-        limit = self._once(session, f"{name} contrast", lambda: contrast_limit(volume))
+        limit = self.once(session, f"{name} contrast", lambda: contrast_limit(volume))
         return limit
 
     def masks(self, session: Any) -> xr.Dataset:
@@ -113,5 +129,5 @@ class Volumes:
         xarray.Dataset
         """
         masks: xr.Dataset
-        masks = self._once(session, "masks", lambda: session.masks)
+        masks = self.once(session, "masks", lambda: session.masks)
         return masks
