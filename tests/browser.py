@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -80,9 +81,23 @@ def lab_server(folder: Path) -> Iterator[str]:
     command = ["jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
     command += [f"--port={port}", f"--ServerApp.root_dir={folder}"]
     command += ["--IdentityProvider.token=", "--ServerApp.password="]
-    command += ["--LabApp.extension_manager=readonly", "--LabApp.news_url="]
+    command += ["--LabApp.extension_manager=readonly"]
+    command += [f"--LabApp.user_settings_dir={_lab_settings(folder / '.lab')}"]
     with server(command, f"http://127.0.0.1:{port}/lab", folder / "lab.log") as address:
         yield address
+
+
+def _lab_settings(folder: Path) -> Path:
+    """Draw cells below the fold as well, and ask nothing about news."""
+    settings = {
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        "apputils-extension/notification": {"fetchNews": "false"},
+    }
+    for name, values in settings.items():
+        path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(values))
+    return folder
 
 
 @contextmanager
@@ -95,7 +110,8 @@ def browser_page(chromium: str, width: int = 1280, height: int = 900) -> Iterato
             executable_path=chromium, args=list(CHROMIUM_FLAGS)
         )
         try:
-            yield browser.new_page(viewport={"width": width, "height": height})
+            context = browser.new_context(viewport={"width": width, "height": height})
+            yield context.new_page()
         finally:
             browser.close()
 
@@ -104,15 +120,16 @@ def run_all_cells(page: Any, lab: str, notebook: str) -> None:
     """Open a notebook in JupyterLab and run it from the menu."""
     page.goto(f"{lab}/tree/{notebook}?reset")
     page.wait_for_selector(".jp-Notebook-cell", timeout=1000 * START_S)
-    # Cells run before there is a kernel are forgotten.
+    # Without a kernel JupyterLab forgets the cells, or asks for a kernel in a dialog.
+    page.wait_for_selector(
+        ".jp-Notebook-ExecutionIndicator[data-status=idle]",
+        state="attached",
+        timeout=1000 * START_S,
+    )
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     started = page.locator(".jp-InputPrompt", has_text=re.compile(r"\[[*\d]+\]"))
-    for _ in range(START_S // 5):
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_timeout(5000)
-        if started.count():
-            return
-    raise RuntimeError("JupyterLab runs no cells")
+    started.first.wait_for(state="attached", timeout=1000 * START_S)
 
 
 def plot_titles(page: Any) -> list[str]:

@@ -258,8 +258,7 @@ def test_the_first_notebook_works_in_jupyterlab(chromium: str, tmp_path: Path) -
     end = cells.index("session.dashboard()") + 1
     notebook["cells"] = notebook["cells"][:end]
     (tmp_path / "first.ipynb").write_text(json.dumps(notebook))
-    with lab_server(tmp_path) as lab, browser_page(chromium, height=2600) as page:
-        # So tall because Jupyter leaves out what is below the fold.
+    with lab_server(tmp_path) as lab, browser_page(chromium) as page:
         page.set_default_timeout(4 * TIMEOUT_MS)
         run_all_cells(page, lab, "first.ipynb")
         wait_for_iteration(page, "1")
