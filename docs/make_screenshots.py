@@ -93,6 +93,7 @@ def served(page: Any, folder: Path) -> None:
             save(page, f"dashboard-{view.lower()}.png", full_page=True)
         press(page, "Overview")
         press(page, "Dark")
+        page.get_by_role("button", name="Light", exact=True).wait_for()
         save(page, "dashboard-dark.png", full_page=True)
 
 

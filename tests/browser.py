@@ -121,11 +121,7 @@ def run_all_cells(page: Any, lab: str, notebook: str) -> None:
     page.goto(f"{lab}/tree/{notebook}?reset")
     page.wait_for_selector(".jp-Notebook-cell", timeout=1000 * START_S)
     # Without a kernel JupyterLab forgets the cells, or asks for a kernel in a dialog.
-    page.wait_for_selector(
-        ".jp-Notebook-ExecutionIndicator[data-status=idle]",
-        state="attached",
-        timeout=1000 * START_S,
-    )
+    page.wait_for_selector("text=/ipykernel.* [|] Idle/", timeout=1000 * START_S)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     started = page.locator(".jp-InputPrompt", has_text=re.compile(r"\[[*\d]+\]"))

@@ -93,8 +93,10 @@ def plot(
         xlim=(0, float(frequency[-1])),
         ylim=(-0.1, 1.05),
         xticks=resolution_ticks(float(frequency[-1])),
-        legend_position="top_right",
+        # Where curves are high: they fall towards the right.
+        legend_position="bottom_left",
         legend_opts={
+            "location": (38, 5),  # beside the names of the thresholds
             "background_fill_alpha": 0.75,
             "padding": 4,
             "spacing": 0,
