@@ -146,7 +146,9 @@ def test_two_tabs_of_one_session_agree(chromium: str, tmp_path: Path) -> None:
         rise = field(second, "Rise (Å)")
         rise.fill("14.35")
         rise.press("Enter")
-        playwright.expect(field(first, "Rise (Å)")).to_have_value("14.35")
+        playwright.expect(field(first, "Rise (Å)")).to_have_value(
+            "14.35", timeout=TIMEOUT_MS
+        )
         press(second, "Step")
         for tab in (first, second):
             wait_for_title(tab, "FSC of iteration 2:")
