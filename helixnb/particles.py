@@ -26,6 +26,7 @@ from helixnb.io.formats import read_particles_metadata
 from helixnb.io.halves import checked_half_sets, given_half_sets
 from helixnb.io.mrc import Float32Array
 from helixnb.io.optics import completed_optics
+from helixnb.io.reading import ReadingOptions
 from helixnb.io.stacks import StackReader, check_stacks, find_stacks
 from helixnb.io.star import write_blocks
 from helixnb.io.tracks import inter_box_distance
@@ -72,6 +73,8 @@ class ParticleSet:
         +1 where protein is white on disk, -1 where it is dark; `read` makes it white.
     native : structured ndarray, shape (n,), or None
         CryoSPARC's table with all its columns, if the particles come from there.
+    read_with : ReadingOptions
+        What `from_file` was told besides the path.
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -100,6 +103,7 @@ class ParticleSet:
     stack: NDArray[np.int32] = field(repr=False)
     section: NDArray[np.int64] = field(repr=False)
     reader: StackReader = field(repr=False)
+    read_with: ReadingOptions = field(repr=False)
 
     def __len__(self) -> int:
         """Return the number of segments."""
@@ -177,6 +181,13 @@ class ParticleSet:
             inter_box_A=inter_box_distance(geometry.track_A, geometry.filament),
             stack=stack,
             reader=StackReader(paths, box_px),
+            read_with=ReadingOptions(
+                str(Path(project_dir).absolute()) if project_dir else None,
+                None
+                if passthrough is None
+                else tuple(str(Path(other).absolute()) for other in passthrough),
+                frame,
+            ),
         )
 
     #: The name under which most notebooks know it.

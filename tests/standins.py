@@ -23,6 +23,7 @@ from helixnb.core.point_group import Dyad
 from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.core.symmetry_search import SymmetryScore
+from helixnb.io.reading import ReadingOptions
 from helixnb.parameters import Parameters
 from helixnb.state import State, Survey, SymmetryScores
 from helixnb.symmetry import HelicalSymmetry
@@ -62,6 +63,7 @@ class StandinParticles:
         self.inter_box_A = 28.0
         self.source = Path("particles.star")
         self.notes: tuple[str, ...] = ()
+        self.read_with = ReadingOptions()
 
     def __len__(self) -> int:
         return N_SEGMENTS

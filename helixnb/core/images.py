@@ -20,6 +20,7 @@ WINDOW_OUTER = 0.99
 """Where the soft window reaches zero, fraction of half the box."""
 
 _MARGIN = 8
+_LEAST_VARIANCE = np.finfo(np.float32).tiny
 
 
 def window(box_px: int) -> NDArray[np.float32]:
@@ -57,7 +58,7 @@ def normalise(images: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = np.einsum("nyx,yx->n", images, soft) / area
     centred = images - mean[:, None, None].astype(np.float32)
     variance = np.einsum("nyx,nyx,yx->n", centred, centred, soft, optimize=True) / area
-    scale = soft / np.sqrt(np.maximum(variance, 1e-20))[:, None, None]
+    scale = soft / np.sqrt(np.maximum(variance, _LEAST_VARIANCE))[:, None, None]
     scaled: NDArray[np.float32] = np.multiply(centred, scale, dtype=np.float32)
     return scaled
 

@@ -24,6 +24,8 @@ _OPEN_STACKS = 128
 _VOXEL_TOLERANCE = 0.05
 #: The squares of larger ones do not fit into float32.
 _LARGEST_PIXEL = 1e15
+#: And the squares of smaller ones lose their digits.
+_LEAST_CONTRAST = 1e-15
 
 
 def find_stack(name: str, star: Path, project_dir: Path | None) -> Path:
@@ -279,9 +281,10 @@ class StackReader:
             )
             raise self._unusable(absurd, stack, section, what)
         # Normalised, a blank image would be rounding errors: signal to a refinement.
-        blank = highest == lowest
+        blank = highest - lowest < _LEAST_CONTRAST
         if blank.any():
-            raise self._unusable(blank, stack, section, "the same value in every pixel")
+            what = f"the same value in every pixel (to {_LEAST_CONTRAST:g})"
+            raise self._unusable(blank, stack, section, what)
         return images
 
     def _unusable(

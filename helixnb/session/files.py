@@ -16,6 +16,7 @@ import numpy as np
 
 from helixnb.errors import InputError
 from helixnb.io.checkpoint import read_checkpoint, write_checkpoint
+from helixnb.io.reading import ReadingOptions
 from helixnb.particles import ParticleSet
 
 if TYPE_CHECKING:
@@ -92,8 +93,9 @@ def describe_particles(particles: ParticleSet) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``bytes`` (-1 if the file is gone), ``rows``, and ``images``, a hash
-        of which image of which filament each row is.
+        ``path``, ``bytes`` (-1 if the file is gone), ``rows``, ``images``, a hash
+        of which image of which filament each row is, and ``read_with``, the options
+        it was read with.
     """
     source = particles.source.absolute()
     size = source.stat().st_size if source.is_file() else -1
@@ -102,6 +104,7 @@ def describe_particles(particles: ParticleSet) -> dict[str, Any]:
         "bytes": size,
         "rows": len(particles),
         "images": particles.fingerprint(),
+        "read_with": particles.read_with,
     }
 
 
@@ -202,7 +205,7 @@ def load(
     path : path
         File written by `save`.
     particles : ParticleSet, path or None
-        None takes the STAR file from where it was.
+        None takes the file from where it was. A file is read as it was read then.
 
     Returns
     -------
@@ -230,7 +233,10 @@ def load(
                 f"{path} was made from {particles}, which is not there. If it was "
                 "moved, give its place: Session.load(..., particles=...)."
             )
-        particles = ParticleSet.from_file(particles)
+        # Absent from files of earlier versions.
+        options = saved.particles.get("read_with", ReadingOptions())
+        options = options.beside(Path(particles))
+        particles = ParticleSet.from_file(particles, **options.arguments())
     _check_same(Path(path), saved.particles, describe_particles(particles))
     return saved, particles
 

@@ -15,6 +15,7 @@ from helixnb.session.files import versions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from helixnb.particles import ParticleSet
     from helixnb.session.initial_map import InitialMap
     from helixnb.session.session import Session
     from helixnb.session.static_mask import StaticMask
@@ -42,10 +43,7 @@ def reproducing_script(session: Session) -> str:
     particles = session.particles
     lines = [
         f"# Written by {written}.",
-        "from helixnb import Session",
-        "",
-        "session = Session.from_file(",
-        f"    {str(particles.source.absolute())!r},",
+        *_particles(particles),
         *(f"    {name}={value!r}," for name, value in _chosen(first).items()),
         f"    device={session.device!r},",
         f"    seed={session.seed!r},",
@@ -56,6 +54,22 @@ def reproducing_script(session: Session) -> str:
         *_steps(now.rows, used),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _particles(particles: ParticleSet) -> Iterator[str]:
+    """Import what is needed, and begin the session's call with its particles."""
+    path = repr(str(particles.source.absolute()))
+    options = particles.read_with.arguments()
+    if not options:
+        yield from ("from helixnb import Session", "", "session = Session.from_file(")
+        yield f"    {path},"
+        return
+    yield "from helixnb import ParticleSet, Session"
+    if "frame" in options:
+        yield "from helixnb.io.filament_pose import PoseFrame"
+    yield from ("", "particles = ParticleSet.from_file(", f"    {path},")
+    yield from (f"    {name}={value!r}," for name, value in options.items())
+    yield from (")", "session = Session.from_file(", "    particles,")
 
 
 def _mask(mask: StaticMask | None, first: str) -> Iterator[str]:

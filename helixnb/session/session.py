@@ -316,7 +316,8 @@ class Session(Computing, Inspecting):
         path : path
             File written by `save`.
         particles : ParticleSet or path, optional
-            If the STAR file is no longer where it was.
+            If the file is no longer where it was. A path is read with the options
+            that were given for the first one (passthrough files, pose frame).
         device, progress, keep_states, checkpoint
             As for `Session`; `checkpoint` may be the file that is loaded.
 
