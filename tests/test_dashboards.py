@@ -1,12 +1,14 @@
 """Dashboards: what the plots show, and that page and session follow each other."""
 
 import gc
+import html
 import subprocess
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import holoviews as hv
@@ -16,6 +18,7 @@ import panel as pn
 import pytest
 import xarray as xr
 from bokeh.events import Tap
+from bokeh.models import ColumnDataSource, HoverTool
 
 from helixnb import Session, initial, refinement, results
 from helixnb.dashboards import (
@@ -89,6 +92,45 @@ def buttons(page: Any) -> dict[str, pn.widgets.Button]:
 
 def plots(page: Any) -> list[pn.pane.HoloViews]:
     return list(pn.panel(page).select(pn.pane.HoloViews))
+
+
+# --- what files say -----------------------------------------------------------------
+
+TAG = "<script>alert(1)<script>"  # without a slash, to be the name of a file
+
+
+def models(page: Any) -> list[Any]:
+    """Everything a browser is sent."""
+    document = pn.panel(page).server_doc(title="test")
+    return list(document.models)
+
+
+def test_what_files_say_is_text(session: Session) -> None:
+    """Panes hold it escaped; hover tools never insert values as HTML."""
+    particles: Any = session.particles
+    particles.source = Path(f"{TAG}.star")
+    particles.notes = (TAG,)
+    particles.table["rlnMicrographName"] = TAG
+    page = dashboard(session).__panel__()
+    session.step()
+    session.step()
+    seen_in_a_plot = False
+    groups = page.select(pn.widgets.RadioButtonGroup)
+    choice = next(group for group in groups if "Filaments" in group.options)
+    choice.value = "Filaments"
+    assert TAG not in texts(page)
+    for model in models(page):
+        if isinstance(model, HoverTool):
+            assert "{safe}" not in str(model.tooltips)
+        elif isinstance(model, ColumnDataSource):
+            seen_in_a_plot |= TAG in str(model.data)
+        else:
+            for value in model.properties_with_values().values():
+                # Panel's panes send their text escaped once more.
+                sent = html.unescape(value) if isinstance(value, str) else ""
+                assert TAG not in sent, model
+    assert seen_in_a_plot, "the filaments name their micrograph when hovered"
+    assert not page.select(pn.widgets.FileInput)
 
 
 # --- curves -----------------------------------------------------------------------
