@@ -110,7 +110,8 @@ class SessionView(param.Parameterized):
             As drawn.
         """
         document = plot.state.document
-        if document is not None:
+        # A notebook is sent its changes while they are made, and must see each.
+        if document is not None and self._document is not None:
             self._documents.add(document)
 
     def post(self, action: Callable[[], object]) -> None:
