@@ -18,7 +18,7 @@ PYTEST_FLAGS ?=
 export PANEL_INLINE := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo lab test test-python test-notebooks test-browser lint audit docs clean
+.PHONY: help demo lab test test-python test-notebooks test-browser test-slow lint audit docs clean
 
 help:
 	@echo "make demo          simulate a filament, refine it, write the results to demo/"
@@ -26,6 +26,7 @@ help:
 	@echo "make test          lint, types, tests, notebooks"
 	@echo "make lint          ruff and mypy only"
 	@echo "make test-browser  drive JupyterLab in headless Chromium"
+	@echo "make test-slow     long tests, without a browser"
 	@echo "make audit         known vulnerabilities of the pinned versions (needs PyPI)"
 	@echo "make docs          build the documentation into site/"
 	@echo "make clean         remove what these targets made, environments included"
@@ -46,13 +47,16 @@ lint: $(VENV)/.stamp-test $(VENV)/.stamp-dev
 	$(BIN)/mypy
 
 test-python: $(VENV)/.stamp-test
-	$(BIN)/pytest -m "not browser" $(PYTEST_FLAGS) tests
+	$(BIN)/pytest -m "not browser and not slow" $(PYTEST_FLAGS) tests
 
 test-notebooks: $(VENV)/.stamp-test
 ifneq ($(NOTEBOOKS),)
 	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	  $(PYTEST_FLAGS) notebooks/
 endif
+
+test-slow: $(VENV)/.stamp-test
+	$(BIN)/pytest -m "slow and not browser" $(PYTEST_FLAGS) tests
 
 test-browser: $(VENV)/.stamp-test $(VENV)/.stamp-browser
 	$(BIN)/pytest -m browser $(PYTEST_FLAGS) tests

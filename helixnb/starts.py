@@ -43,6 +43,8 @@ def number_of_starts(job: Job) -> int:
     int
     """
     given = job.parameters.starts
+    if job.parameters.bootstrap_iterations == 0:
+        return 1  # nothing would grow that could tell them apart
     if given is not None:
         return given
     unsafe = job.parameters.dihedral or len(job.particles) < FEW_IMAGES

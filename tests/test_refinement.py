@@ -33,7 +33,8 @@ from helixnb.state import State
 BACKEND = get_backend("cpu")
 TWIST_DEG, RISE_A = 54.0, 16.5
 BOX_PX, PIXEL_A = 64, 3.0
-PARAMETERS = Parameters(twist_deg=54.5, rise_A=16.665, bootstrap_iterations=5)
+# One start, so that the first density is as featureless as in a large set.
+PARAMETERS = Parameters(twist_deg=54.5, rise_A=16.665, bootstrap_iterations=5, starts=1)
 ITERATIONS = 8
 
 
@@ -336,13 +337,6 @@ def test_without_noise_substitution_the_unmasked_curve_decides(
     ]
     assert agreement[0].max() < agreement[1].min()
     assert agreement[1].min() > 0.99
-
-
-def test_initial_density_is_not_of_all_particles_and_has_no_substitution(
-    states: list[State],
-) -> None:
-    assert states[0].fsc.substitution is None
-    assert all(state.fsc.substitution is not None for state in states[1:])
 
 
 def test_density_outside_a_static_mask_is_not_aligned_to(

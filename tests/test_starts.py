@@ -47,6 +47,7 @@ def test_sets_that_are_not_safe_are_tried_several_times() -> None:
     assert number_of_starts(_job(50_000, point_group="D1")) == TRIALS
     assert number_of_starts(_job(50_000, starts=5)) == 5
     assert number_of_starts(_job(10, starts=1)) == 1
+    assert number_of_starts(_job(10, bootstrap_iterations=0)) == 1
 
 
 @pytest.mark.parametrize("best", [0, 1, 2])
