@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.backend.arrays import array_module
 from helixnb.core import ctf
 from helixnb.core.coherence import CoherenceModel
 from helixnb.core.cylinder import CylinderGrid
@@ -150,14 +151,15 @@ def _sliced(
     # Slices are interpolated, so the reference reaches beyond their rim.
     fine_k = min(plan.align_k + INTERPOLATION_MARGIN, job.box // 2)
     fine = job.grid(fine_k, state.survey.outer_radius_A, 2)
+    xp = job.backend.xp
     harmonics = reference_harmonics(
-        state.references[h],
+        xp.asarray(state.references[h]),
         fine,
         job.parameters.symmetry,
         job.pixel,
         z_fraction=job.parameters.mask_z_fraction,
         reach=plan.reach,
-        mask=mask,
+        mask=None if mask is None else xp.asarray(mask),
     )
     weight = state.survey.ctf_power / state.noise_power
     power = settings.likelihood_power
@@ -172,7 +174,8 @@ def _on_sum_grid(
     harmonics: NDArray[np.complex64], fine: CylinderGrid, grid: CylinderGrid
 ) -> NDArray[np.complex64]:
     """Put a reference on the (wider, coarser) grid of the sums."""
-    out = np.zeros(grid.shape, np.complex64)
+    xp = array_module(harmonics)
+    out: NDArray[np.complex64] = xp.zeros(grid.shape, np.complex64)
     coarse = harmonics[:: fine.oversampling, :: fine.oversampling]
     n_z, n_r = min(grid.n_z, len(coarse)), min(grid.n_r, coarse.shape[1])
     m_max = min(grid.m_max, fine.m_max)

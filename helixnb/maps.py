@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.backend.arrays import to_host
 from helixnb.core.blind_check import BlindCheck, blind_check
 from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.map_harmonics import filament_crop
@@ -23,6 +24,14 @@ def _symmetric(job: Job, sums: Accumulator) -> Accumulator:
     return dyad_averaged(sums) if job.parameters.dihedral else sums
 
 
+def _map(
+    sums: Accumulator, inverse_signal: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
+    """Map that sums describe, on the host, where maps are kept and shown."""
+    volume = sums.grid.to_volume(solve(sums, inverse_signal))
+    return np.asarray(to_host(volume), np.float32)
+
+
 def raw_half_maps(
     job: Job, sums: tuple[Accumulator, Accumulator]
 ) -> NDArray[np.float32]:
@@ -39,7 +48,7 @@ def raw_half_maps(
     -------
     ndarray of float32, shape (2, box, box, box)
     """
-    return np.stack([s.grid.to_volume(solve(_symmetric(job, s))) for s in sums])
+    return np.stack([_map(_symmetric(job, s)) for s in sums])
 
 
 def blind_half_maps(
@@ -62,7 +71,7 @@ def blind_half_maps(
     """
     _, outer_A = job.parameters.search_diameters_A(2 * survey.outer_radius_A)
     reach_A = max(outer_A / 2, survey.outer_radius_A)
-    maps = [filament_crop(s.grid.to_volume(solve(s)), job.pixel, reach_A) for s in sums]
+    maps = [filament_crop(_map(s), job.pixel, reach_A) for s in sums]
     return np.stack(maps)
 
 
@@ -146,7 +155,7 @@ def references(
             curve = 2 * curve / (1 + curve)
         inverse_snr = (1 - curve) / curve
         inverse_signal = inverse_snr / shell_noise(symmetric)
-        out.append(half.grid.to_volume(solve(symmetric, inverse_signal)))
+        out.append(_map(symmetric, inverse_signal))
     maps = np.stack([out[0], out[-1]])
     if raw is not None:
         finest_A = job.box * job.pixel / sums[0].grid.k_max

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.backend import Backend
+from helixnb.backend import CHUNK_IMAGES, Backend
 from helixnb.core import images
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.expectation import Posterior, SearchSettings, expectation
@@ -27,9 +27,6 @@ from helixnb.core.scoring import Chunk, make_frames
 from helixnb.core.search import SearchLevel
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
-
-CHUNK_IMAGES = 96
-"""Images held at once; a longer filament is still kept whole."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,11 @@ class ParticlePass:
         index : ndarray of int
             Particles, by their position in the set.
         """
-        particles = self.particles
+        particles, xp = self.particles, self.backend.xp
         with self.clock("read"):
-            stack = images.normalise(particles.read(index))
+            stack = self.backend.upload(particles.read(index))
         with self.clock("transform"):
+            stack = images.normalise(stack)
             transforms = images.padded_transforms(stack, self.grid.k_max)
         flip = particles.flip_ratio[index]
         priors, scale = self.priors, self.scale[index]
@@ -87,10 +85,10 @@ class ParticlePass:
             filament = np.arange(len(index), dtype=np.int32)
         return Chunk(
             transforms=transforms,
-            contrast=self.contrast[index],
-            psi_prior_deg=priors.psi_deg[index],
-            tilt_prior_deg=priors.tilt_deg[index],
-            shift_prior_px=priors.shift_px[index],
+            contrast=xp.asarray(self.contrast[index]),
+            psi_prior_deg=xp.asarray(priors.psi_deg[index]),
+            tilt_prior_deg=xp.asarray(priors.tilt_deg[index]),
+            shift_prior_px=xp.asarray(priors.shift_px[index]),
             polarity_prior=np.stack([1 - flip, flip], axis=1),
             filament=filament,
             axial_px=particles.axial_A[index] / particles.pixel_size_A,
@@ -134,7 +132,7 @@ class ParticlePass:
 
 
 def chunks_of_filaments(
-    index: NDArray[np.integer], filament: NDArray[np.int32]
+    index: NDArray[np.integer], filament: NDArray[np.int32], n_images: int
 ) -> Iterator[NDArray[np.integer]]:
     """Group particles into chunks that keep filaments whole.
 
@@ -144,6 +142,8 @@ def chunks_of_filaments(
         Particles to go through.
     filament : ndarray of int32
         Filament of every particle of the set.
+    n_images : int
+        Particles of a chunk; a longer filament is still kept whole.
 
     Yields
     ------
@@ -154,7 +154,7 @@ def chunks_of_filaments(
     chunk: list[NDArray[np.integer]] = []
     size = 0
     for members in np.split(ordered, breaks):
-        if size and size + len(members) > CHUNK_IMAGES:
+        if size and size + len(members) > n_images:
             yield np.concatenate(chunk)
             chunk, size = [], 0
         chunk.append(members)
@@ -215,14 +215,14 @@ def align_half(
                 run.spacing_per_A,
                 run.backend,
             )
-            found = summarise(chunk, posterior, fit, run.grid.cyclic)
-        sums = Accumulator.empty(run.grid)
+            found = summarise(chunk, posterior, fit, run.grid.cyclic, run.backend)
+        sums = Accumulator.empty(run.grid, run.backend.xp)
         run.accumulate(sums, members, chunk, posterior)
         return members, sums, found, posterior.cells_scored
 
-    total = Accumulator.empty(run.grid)
+    total = Accumulator.empty(run.grid, run.backend.xp)
     scored = done = 0
-    chunks = chunks_of_filaments(index, run.particles.filament)
+    chunks = chunks_of_filaments(index, run.particles.filament, CHUNK_IMAGES)
     for members, sums, found, cells in run.backend.map(align, chunks):
         total += sums
         poses.put(members, found)
@@ -258,18 +258,19 @@ def sum_half_at_random(
     -------
     Accumulator
     """
-    chunks = list(chunks_of_filaments(index, run.particles.filament))
+    filament = run.particles.filament
+    chunks = list(chunks_of_filaments(index, filament, CHUNK_IMAGES))
 
     def add(
         job: tuple[NDArray[np.integer], np.random.Generator],
     ) -> Accumulator:
         members, own_rng = job
         chunk = run.load(members)
-        sums = Accumulator.empty(run.grid)
+        sums = Accumulator.empty(run.grid, run.backend.xp)
         run.accumulate(sums, members, chunk, random_posterior(chunk, level, own_rng))
         return sums
 
-    total = Accumulator.empty(run.grid)
+    total = Accumulator.empty(run.grid, run.backend.xp)
     jobs = zip(chunks, rng.spawn(len(chunks)), strict=True)
     for sums in run.backend.map(add, jobs):
         total += sums

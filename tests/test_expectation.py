@@ -380,7 +380,7 @@ def test_simulated_poses_are_found(coherence: bool, rng: np.random.Generator) ->
         shared_polarity=coherence,
         pruned_mass=1e-3,
     )
-    poses = summarise(images, found, unit_scales(len(images)), cyclic=1)
+    poses = summarise(images, found, unit_scales(len(images)), 1, BACKEND)
     np.testing.assert_array_equal(poses.polarity, truth["polarity"])
     assert poses.polarity_probability.min() > 0.9
 
@@ -422,7 +422,7 @@ def test_a_large_power_leaves_one_pose(rng: np.random.Generator) -> None:
     soft = _expect(images, volume, [LEVEL], noise)
     hard = _expect(images, volume, [LEVEL], noise, likelihood_power=25.0)
     spread = [
-        summarise(images, p, unit_scales(len(images)), 1).effective_poses
+        summarise(images, p, unit_scales(len(images)), 1, BACKEND).effective_poses
         for p in (soft, hard)
     ]
     assert (spread[1] < spread[0]).all()

@@ -12,7 +12,7 @@ from helixnb.core.poses import Poses, summarise
 from helixnb.core.scoring import Chunk
 from helixnb.core.search import Cells, SearchLevel
 from tests.oracles import projection
-from tests.scenes import chunk, level, simulate, unit_scales
+from tests.scenes import BACKEND, chunk, level, simulate, unit_scales
 
 LEVEL = level(
     8, n_psi=3, n_tilt=3, n_shift=4, n_axial=6, n_azimuth=60, axial_range_px=9.0
@@ -47,7 +47,11 @@ def test_a_single_pose_is_returned_as_it_is() -> None:
     weights = np.zeros((1, 6, 60))
     weights[0, 4, 17] = 1
     poses = summarise(
-        _chunk(1), _posterior(_cells([(0, 0, 2, 0, 3)]), weights, 1), unit_scales(1), 1
+        _chunk(1),
+        _posterior(_cells([(0, 0, 2, 0, 3)]), weights, 1),
+        unit_scales(1),
+        1,
+        BACKEND,
     )
     assert poses.polarity[0] == 0
     assert poses.polarity_probability[0] == 1
@@ -64,7 +68,7 @@ def test_a_single_pose_is_returned_as_it_is() -> None:
 def test_modes_are_found_between_grid_points(azimuth: float, cyclic: int) -> None:
     cells = _cells([(0, 0, 1, 1, 1)])
     posterior = _posterior(cells, _bump(2.7, azimuth)[None], 1)
-    poses = summarise(_chunk(1), posterior, unit_scales(1), cyclic)
+    poses = summarise(_chunk(1), posterior, unit_scales(1), cyclic, BACKEND)
     expected = azimuth * 360 / 60 / cyclic
     off = (poses.azimuth_deg[0] - expected) % (360 / cyclic)
     assert min(off, 360 / cyclic - off) < 0.01
@@ -77,7 +81,9 @@ def test_means_are_weighted_within_the_likelier_polarity() -> None:
     weights = share[:, None, None] * np.stack(
         [_bump(3, 20), _bump(3, 20), _bump(1, 50)]
     )
-    poses = summarise(_chunk(1), _posterior(cells, weights, 1), unit_scales(1), 1)
+    poses = summarise(
+        _chunk(1), _posterior(cells, weights, 1), unit_scales(1), 1, BACKEND
+    )
     assert poses.polarity[0] == 1
     assert poses.polarity_probability[0] == pytest.approx(0.75)
     psi = 30 + (2 / 3) * -4.0 + (1 / 3) * 0.0 + 180
@@ -94,7 +100,9 @@ def test_tables_of_all_cells_decide_the_azimuth_together() -> None:
     weights = share[:, None, None] * np.stack(
         [_bump(3, 10), _bump(3, 40), _bump(3, 40)]
     )
-    poses = summarise(_chunk(1), _posterior(cells, weights, 1), unit_scales(1), 1)
+    poses = summarise(
+        _chunk(1), _posterior(cells, weights, 1), unit_scales(1), 1, BACKEND
+    )
     assert poses.azimuth_deg[0] == pytest.approx(240, abs=0.5)
 
 
@@ -103,7 +111,9 @@ def test_effective_poses_count_equally_likely_ones() -> None:
     weights = np.zeros((3, 6, 60))
     weights[0, :2, :5] = 1 / 10
     weights[1:, 0, :4] = 1 / 8
-    poses = summarise(_chunk(2), _posterior(cells, weights, 2), unit_scales(2), 1)
+    poses = summarise(
+        _chunk(2), _posterior(cells, weights, 2), unit_scales(2), 1, BACKEND
+    )
     np.testing.assert_allclose(poses.effective_poses, [10, 8], rtol=1e-5)
     np.testing.assert_allclose(poses.log_evidence, [0, 1])
 

@@ -8,8 +8,7 @@ code. The device that runs is always reported, never silently swapped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from types import ModuleType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +20,15 @@ _Result = TypeVar("_Result")
 
 DEVICES = ("auto", "cpu")
 
+CHUNK_IMAGES = 96
+"""Images worked on at once; a longer filament is still kept whole."""
+
 
 class Backend(Protocol):
     """Array module and kernels of one device."""
 
     name: str
-    xp: ModuleType
+    xp: Any
 
     def filament_frames(
         self,
@@ -84,6 +86,36 @@ class Backend(Protocol):
         state: NDArray[np.int32],
     ) -> NDArray[np.float64]:
         """Sum of each table times the message of its state; see `cpu`."""
+
+    def group_sums(
+        self,
+        values: NDArray[Any],
+        group: NDArray[np.integer],
+        n_groups: int,
+        weight: NDArray[np.float32] | None = None,
+    ) -> NDArray[Any]:
+        """Sum values, or rows of values, by group; see `cpu`."""
+
+    def exponentiate(
+        self, tables: NDArray[np.float32], state: NDArray[np.int32], n_states: int
+    ) -> NDArray[np.float32]:
+        """Exponentiate tables relative to the maximum of their state; see `cpu`."""
+
+    def weighted_tables(
+        self,
+        tables: NDArray[np.float32],
+        index: NDArray[np.int64],
+        messages: NDArray[np.float32],
+        state: NDArray[np.int32],
+        total: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Take tables, times the messages of their states, over a total; see `cpu`."""
+
+    def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
+        """Parts of a range whose working memory is right for the device; see `cpu`."""
+
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Copy an array from the host to where the computing is; see `cpu`."""
 
     def map(
         self, function: Callable[[_Item], _Result], items: Iterable[_Item]

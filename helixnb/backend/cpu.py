@@ -11,95 +11,28 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from helixnb.backend import kernels
+from helixnb.backend import interpolation, kernels
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-IMAGE_PADDING = 2
-"""Zero-padding of images before they are turned."""
-
-IMAGE_TAPS = 4
-"""Width of the kernel that interpolates padded image transforms."""
-
-FAN_TAPS = 6
-"""Width of the windowed sinc between slices and cylindrical harmonics."""
-
-_TABLE_STEPS = 1024
-_IMAGE_BETA = 2.30 * IMAGE_TAPS
-
-
-def image_kernel(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Exponential-of-semicircle kernel, exp(beta (sqrt(1 - (2x/w)^2) - 1)).
-
-    Barnett, Magland, af Klinteberg 2019, doi:10.1137/18M120885X, eq. 1.8.
-
-    Parameters
-    ----------
-    x : ndarray of float64
-        Distance in samples of the padded transform.
-
-    Returns
-    -------
-    ndarray of float64, same shape; 0 beyond `IMAGE_TAPS` / 2.
-    """
-    inside = np.clip(1 - (2 * x / IMAGE_TAPS) ** 2, 0, None)
-    value = np.exp(_IMAGE_BETA * (np.sqrt(inside) - 1))
-    return np.where(np.abs(x) <= IMAGE_TAPS / 2, value, 0.0)
-
-
-def image_kernel_transform(position: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fourier transform of `image_kernel`, by which padded images are divided.
-
-    Parameters
-    ----------
-    position : ndarray of float64
-        Real-space distance from the centre over the padded box, in (-0.5, 0.5).
-
-    Returns
-    -------
-    ndarray of float64, same shape.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(64)
-    x = nodes * IMAGE_TAPS / 2
-    kernel = weights * image_kernel(x) * IMAGE_TAPS / 2
-    return np.cos(2 * np.pi * position[..., None] * x) @ kernel
-
-
-def _image_table() -> NDArray[np.float32]:
-    """Kernel weights of the IMAGE_TAPS neighbours by fractional position."""
-    fraction = np.arange(_TABLE_STEPS + 1) / _TABLE_STEPS
-    offset = np.arange(IMAGE_TAPS) - (IMAGE_TAPS // 2 - 1)
-    return image_kernel(fraction[:, None] - offset[None, :]).astype(np.float32)
-
-
-def _sinc_table(taps: int) -> NDArray[np.float32]:
-    """Kaiser-windowed sinc weights by fractional position; each row sums to 1."""
-    fraction = np.arange(_TABLE_STEPS + 1) / _TABLE_STEPS
-    offset = np.arange(taps) - (taps // 2 - 1)
-    x = fraction[:, None] - offset[None, :]
-    window = np.i0(4.0 * np.sqrt(np.clip(1 - (2 * x / taps) ** 2, 0, None)))
-    weights: NDArray[np.float64] = np.sinc(x) * window
-    weights /= weights.sum(1, keepdims=True)
-    return weights.astype(np.float32)
-
-
-_IMAGE_TABLE = _image_table()
-_FAN_TABLE = _sinc_table(FAN_TAPS)
+_CACHE_BYTES = 4_000_000
+_IMAGE_TABLE = interpolation.image_table()
+_FAN_TABLE = interpolation.fan_table()
 
 
 class CPU:
     """NumPy backend; see `helixnb.backend.Backend`."""
 
     name = "cpu"
-    xp: ModuleType = np
+    xp: Any = np
 
     @property
     def workers(self) -> int:
@@ -356,3 +289,126 @@ class CPU:
         mass = np.empty(len(tables))
         kernels.weigh(tables.reshape(-1, size), messages.reshape(-1, size), state, mass)
         return mass
+
+    def group_sums(
+        self,
+        values: NDArray[Any],
+        group: NDArray[np.integer],
+        n_groups: int,
+        weight: NDArray[np.float32] | None = None,
+    ) -> NDArray[Any]:
+        """Sum values, or rows of values, by group.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (n,), or of float32, shape (n, length)
+            What to add up.
+        group : ndarray of int, shape (n,)
+            Group of each, from 0.
+        n_groups : int
+            Number of groups; those without members get 0.
+        weight : ndarray of float32, shape (n,), optional
+            Factor of each row.
+
+        Returns
+        -------
+        ndarray of the same type, shape (n_groups,) or (n_groups, length)
+        """
+        if values.ndim == 1:
+            return np.bincount(group, values, n_groups)
+        if weight is None:
+            weight = np.ones(len(group), np.float32)
+        select = csr_array(
+            (weight, (group, np.arange(len(group)))), shape=(n_groups, len(group))
+        )
+        return select @ values
+
+    def exponentiate(
+        self, tables: NDArray[np.float32], state: NDArray[np.int32], n_states: int
+    ) -> NDArray[np.float32]:
+        """Exponentiate tables in place, relative to the maximum of their state.
+
+        Parameters
+        ----------
+        tables : ndarray of float32, shape (n, n_axial, n_azimuth)
+            Logarithms; their exponentials afterwards.
+        state : ndarray of int32, shape (n,)
+            State of each table.
+        n_states : int
+            Number of states.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_states,)
+            Those maxima; minus infinity where a state has no table.
+        """
+        peak = np.full(n_states, -np.inf, np.float32)
+        highest = np.empty(len(tables), np.float32)
+        for rows in self.blocks(0, len(tables), tables[0].nbytes):
+            highest[rows] = tables[rows].max((1, 2))
+        np.maximum.at(peak, state, highest)
+        for rows in self.blocks(0, len(tables), tables[0].nbytes):
+            block = tables[rows]
+            block -= peak[state[rows], None, None]
+            np.exp(block, out=block)
+        return peak
+
+    def weighted_tables(
+        self,
+        tables: NDArray[np.float32],
+        index: NDArray[np.int64],
+        messages: NDArray[np.float32],
+        state: NDArray[np.int32],
+        total: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Take some tables, times the messages of their states, over a total.
+
+        Parameters
+        ----------
+        tables : ndarray of float32, shape (n, n_axial, n_azimuth)
+            Likelihood of each cell.
+        index : ndarray of int64, shape (n_kept,)
+            Tables to take.
+        messages : ndarray of float32, shape (..., n_axial, n_azimuth)
+            As for `weigh_tables`.
+        state : ndarray of int32, shape (n_kept,)
+            State of each table taken.
+        total : ndarray of float32, shape (n_kept,)
+            Divisor of each.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_kept, n_axial, n_azimuth)
+        """
+        weights = tables[index]
+        weights *= messages.reshape(-1, *tables.shape[1:])[state]
+        weights /= total[:, None, None]
+        return weights
+
+    def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
+        """Parts of a range that each stay within the processor's cache.
+
+        Parameters
+        ----------
+        first, last : int
+            The range.
+        bytes_each : int
+            Working memory of one item.
+
+        Yields
+        ------
+        slice
+        """
+        size = max(1, _CACHE_BYTES // bytes_each)
+        for start in range(first, last, size):
+            yield slice(start, min(start + size, last))
+
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the array: the host is where the computing is.
+
+        Parameters
+        ----------
+        array : ndarray
+            Of any type.
+        """
+        return array

@@ -18,10 +18,13 @@ known symmetry only the polarity is shared.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
+
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module
 
 _TINY = 1e-30
 """Stands for zero where a logarithm is taken; safe in single precision."""
@@ -70,37 +73,41 @@ class _Modes:
     n_azimuth: int
 
     def forward(self, tables: NDArray[np.float32]) -> NDArray[np.complex64]:
-        spectrum = sfft.rfft(tables, axis=-1)
-        return sfft.fft(spectrum * self.demodulation, axis=-2)
+        spectrum = fourier.rfft(tables, axis=-1)
+        return fourier.fft(spectrum * self.demodulation, axis=-2)
 
     def inverse(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        rows = sfft.ifft(spectrum, axis=-2)
-        rows = rows * np.conj(self.demodulation)
-        tables = sfft.irfft(rows, self.n_azimuth, axis=-1)
-        return np.maximum(tables, 0, dtype=np.float32)
+        rows = fourier.ifft(spectrum, axis=-2)
+        xp = array_module(rows)
+        rows = rows * xp.conj(self.demodulation)
+        tables = fourier.irfft(rows, self.n_azimuth, axis=-1)
+        return xp.maximum(tables, 0, dtype=np.float32)
 
     def kernel(
         self, shift_px: NDArray[np.float64], axial_sd: float, turn_sd: float
     ) -> NDArray[np.complex64]:
         """Transfer function of a move along +s and a Gaussian blur."""
-        blur = np.exp(
+        xp = array_module(self.omega)
+        blur = xp.exp(
             -0.5 * (self.omega * axial_sd) ** 2 - 0.5 * (self.order * turn_sd) ** 2
         )
-        move = np.exp(1j * self.omega * np.asarray(shift_px)[..., None, None])
+        shift = xp.asarray(shift_px)[..., None, None]
+        move = xp.exp(1j * self.omega * shift)
         transfer: NDArray[np.complex128] = blur * move
         return transfer.astype(np.complex64)
 
 
-def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int) -> _Modes:
+def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int, xp: Any) -> _Modes:
+    """Modes of one table size, in the array module of the tables."""
     order = model.cyclic * np.arange(n_azimuth // 2 + 1, dtype=float)
     turns = order * model.period_twist_deg / 360.0  # of the phase over the period
     row = np.arange(n_axial)[:, None] / n_axial
-    q = sfft.fftfreq(n_axial, 1 / n_axial)[:, None]
+    q = fourier.fftfreq(n_axial, 1 / n_axial)[:, None]
     total = (q + turns + n_axial / 2) % n_axial - n_axial / 2
     return _Modes(
-        demodulation=np.exp(-2j * np.pi * row * turns).astype(np.complex64),
-        omega=2 * np.pi * total / model.period_px,
-        order=order,
+        demodulation=xp.asarray(np.exp(-2j * np.pi * row * turns).astype(np.complex64)),
+        omega=xp.asarray(2 * np.pi * total / model.period_px),
+        order=xp.asarray(order),
         n_azimuth=n_azimuth,
     )
 
@@ -122,7 +129,8 @@ def filament_messages(
     log_scale : ndarray of float64, shape (n, 2)
         Logarithm of the scale of each segment and polarity.
     axial_px : ndarray of float64, shape (n,)
-        Position of each box along +v at the first polarity; NaN where unknown.
+        Position of each box along +v at the first polarity; NaN where unknown. On the
+        host, as the next.
     polarity_prior : ndarray of float64, shape (2,)
         Prior probability of each polarity for the filament.
     model : CoherenceModel
@@ -135,35 +143,34 @@ def filament_messages(
         product with `evidence` is the posterior; the overall scale of each segment
         is arbitrary.
     """
+    xp = array_module(evidence)
     track = np.argsort(axial_px, kind="stable")
     known = np.isfinite(axial_px[track])
     position = np.where(known, axial_px[track], 0.0)
-    modes = _modes(model, *evidence.shape[2:])
+    along = xp.asarray(track)
+    modes = _modes(model, evidence.shape[2], evidence.shape[3], xp)
     picking = modes.kernel(np.zeros(()), model.picking_sd_px, 0.0)
-    emission = np.stack(
-        [modes.inverse(modes.forward(e) * picking) for e in evidence[track]]
-    )
+    emission = modes.inverse(modes.forward(evidence[along]) * picking)
     # Each table is scaled to a maximum of 1 so that products stay in range.
-    highest = np.maximum(emission.max((2, 3)), _TINY)
-    emission = np.maximum(emission / highest[..., None, None], _TINY)
-    log_emission = np.log(highest.astype(np.float64))
+    highest = xp.maximum(emission.max((2, 3)), _TINY)
+    emission = xp.maximum(emission / highest[..., None, None], _TINY)
+    log_emission = xp.log(highest.astype(np.float64))
     forward, left = _pass(emission, position, known, modes, model)
     backward, _ = _pass(emission[::-1], position[::-1], known[::-1], modes, model)
     joint = forward * backward[::-1]
     # Evidence of the whole filament for each polarity, less the segment's own.
-    own = np.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission
-    prior = _log_or_never(polarity_prior)
-    whole = (left + log_emission + log_scale[track]).sum(0) + prior
+    own = xp.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission
+    prior = xp.asarray(_log_or_never(polarity_prior))
+    whole = (left + log_emission + log_scale[along]).sum(0) + prior
     least = np.where(polarity_prior > 0, _LEAST, np.float32(0))[:, None, None]
-    messages = np.empty_like(evidence)
-    for i, segment in enumerate(track):
-        spread = modes.inverse(modes.forward(joint[i]) * picking)
-        highest = np.maximum(spread.max((1, 2)), _TINY)
-        level = whole - own[i] + np.log(highest)
-        weight = np.exp(level - level.max()) / highest
-        message = spread * weight[:, None, None].astype(np.float32)
-        # A segment that contradicts the rest of its filament still keeps a pose.
-        messages[segment] = np.maximum(message, least)
+    spread = modes.inverse(modes.forward(joint) * picking)
+    highest = xp.maximum(spread.max((2, 3)), _TINY)
+    level = whole - own + xp.log(highest)
+    weight = xp.exp(level - level.max(1, keepdims=True)) / highest
+    spread *= weight[..., None, None].astype(np.float32)
+    messages = xp.empty_like(evidence)
+    # A segment that contradicts the rest of its filament still keeps a pose.
+    messages[along] = xp.maximum(spread, xp.asarray(least))
     return messages
 
 
@@ -175,17 +182,17 @@ def _pass(
     model: CoherenceModel,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Predictions from the left with mean 1, and log evidence of each segment."""
-    n = len(emission)
+    xp, n = array_module(emission), len(emission)
     states = emission[0, 0].size
-    prediction = np.ones_like(emission)
-    log_evidence = np.zeros((n, 2))
+    prediction = xp.ones_like(emission)
+    log_evidence = xp.zeros((n, 2))
     gaps = np.abs(np.diff(position[known]))
     typical = np.median(gaps[gaps > 0]) if np.any(gaps > 0) else 1.0
     drift = np.deg2rad(model.drift_deg)
     for i in range(n):
         filtered = prediction[i] * emission[i]
         total = filtered.sum((1, 2), dtype=np.float64)
-        log_evidence[i] = np.log(total / states)
+        log_evidence[i] = xp.log(total / states)
         if i + 1 == n or not (known[i] and known[i + 1]):
             continue
         filtered *= (states / total)[:, None, None].astype(np.float32)
@@ -227,15 +234,16 @@ def polarity_messages(
     ndarray of float32, shape (n, 2, n_axial, n_azimuth)
         As from `filament_messages`.
     """
+    xp = array_module(evidence)
     total = evidence.sum((2, 3), dtype=np.float64)
-    own = log_scale + np.log(np.maximum(total, _TINY))
-    others = own.sum(0) - own + _log_or_never(polarity_prior)
+    own = log_scale + xp.log(xp.maximum(total, _TINY))
+    others = own.sum(0) - own + xp.asarray(_log_or_never(polarity_prior))
     # Tables carry their own scale, which the weights give back.
     level = others + log_scale
-    weight = np.exp(level - level.max(1, keepdims=True))
-    least = np.where(polarity_prior > 0, _LEAST, 0.0)
-    weight = np.maximum(weight, least).astype(np.float32)
-    return np.broadcast_to(weight[..., None, None], evidence.shape).copy()
+    weight = xp.exp(level - level.max(1, keepdims=True))
+    least = xp.asarray(np.where(polarity_prior > 0, _LEAST, 0.0))
+    weight = xp.maximum(weight, least).astype(np.float32)
+    return xp.broadcast_to(weight[..., None, None], evidence.shape).copy()
 
 
 def independent_messages(
@@ -258,8 +266,9 @@ def independent_messages(
     -------
     ndarray of float32, shape (n, 2, n_axial, n_azimuth)
     """
-    weight = log_scale + _log_or_never(polarity_prior)
-    weight = np.exp(weight - weight.max(1, keepdims=True))
-    return np.broadcast_to(
+    xp = array_module(log_scale)
+    weight = log_scale + xp.asarray(_log_or_never(polarity_prior))
+    weight = xp.exp(weight - weight.max(1, keepdims=True))
+    return xp.broadcast_to(
         weight[..., None, None].astype(np.float32), (*weight.shape, *table_shape)
     ).copy()

@@ -18,17 +18,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import finufft
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
+from helixnb.backend import fourier, polar
+from helixnb.backend.arrays import array_module
 
-_NUFFT: dict[str, Any] = {"eps": 1e-4, "nthreads": 1}
-# Its threads wait for each other by spinning, which costs more than they gain.
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -99,18 +97,13 @@ class CylinderGrid:
     @property
     def n_theta(self) -> int:
         """Azimuthal samples over one sector of 360 / cyclic degrees."""
-        return sfft.next_fast_len(2 * self.m_max + 2)
+        return fourier.next_fast_len(2 * self.m_max + 2)
 
     @cached_property
-    def _polar_points(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Angles (radians per voxel) of the polar samples along x and y."""
+    def _polar_points(self) -> polar.PolarPoints:
+        """Polar samples of a plane across the axis."""
         n_turn = self.n_theta * self.cyclic
-        theta = np.arange(n_turn) * (2 * np.pi / n_turn)
-        scale = 2 * np.pi / self.box_px * self.r[:, None]
-        return (
-            (scale * np.cos(theta)).ravel().astype(np.float32),
-            (scale * np.sin(theta)).ravel().astype(np.float32),
-        )
+        return polar.PolarPoints(self.box_px, self.n_r, self.oversampling, n_turn)
 
     def planes_from_volume(self, volume: NDArray[np.float32]) -> NDArray[np.complex64]:
         """Harmonics of every z plane of a map, still in real space along z.
@@ -126,26 +119,26 @@ class CylinderGrid:
             Orders n >= 0 only: the planes are real, so
             rho_{-n} = (-1)^n conj(rho_n).
         """
-        n_turn = self.n_theta * self.cyclic
-        x, y = self._polar_points
+        xp = array_module(volume)
+        points = self._polar_points
         # Two real planes travel as one complex plane and are parted afterwards.
         even = len(volume) // 2
         packed = (volume[:even] + 1j * volume[even : 2 * even]).astype(np.complex64)
         if len(volume) % 2:
             last = volume[-1:].astype(np.complex64)
-            packed = np.concatenate([packed, last])
-        polar = finufft.nufft2d2(y, x, packed, isign=-1, **_NUFFT).reshape(
-            len(packed), self.n_r, n_turn
+            packed = xp.concatenate([packed, last])
+        samples = polar.sample(packed, points).reshape(
+            len(packed), self.n_r, points.n_turn
         )
-        harmonics = sfft.fft(polar, axis=-1, workers=-1) / n_turn
-        keep = self.cyclic * np.arange(self.m_max + 1)
+        harmonics = fourier.fft(samples, axis=-1, workers=-1) / points.n_turn
+        keep = xp.asarray(self.cyclic * np.arange(self.m_max + 1))
         positive = harmonics[..., keep]
         # F_{-n} of a real plane is (-1)^n conj(F_n).
-        mirrored = ((-1.0) ** keep) * np.conj(harmonics[..., -keep])
+        mirrored = ((-1.0) ** keep) * xp.conj(harmonics[..., -keep])
         real = 0.5 * (positive + mirrored)
         imaginary = -0.5j * (positive - mirrored)
-        planes = np.concatenate([real[:even], imaginary[:even], real[even:]])
-        return np.ascontiguousarray(planes, dtype=np.complex64)
+        planes = xp.concatenate([real[:even], imaginary[:even], real[even:]])
+        return xp.ascontiguousarray(planes, dtype=np.complex64)
 
     def harmonics_from_planes(
         self, planes: NDArray[np.complex64]
@@ -161,18 +154,19 @@ class CylinderGrid:
         -------
         ndarray of complex64, shape (n_z, n_r, n_m)
         """
+        xp = array_module(planes)
         length = self.oversampling * self.box_px
-        spectrum = sfft.fft(
+        spectrum = fourier.fft(
             centre_to_corner(planes, length), axis=0, workers=-1
         )  # (length, n_r, m_max + 1), Z = index / oversampling
-        sign = ((-1.0) ** self.orders[self.m_max :]).astype(np.float32)
-        out = np.empty(self.shape, np.complex64)
+        sign = xp.asarray(((-1.0) ** self.orders[self.m_max :]).astype(np.float32))
+        out = xp.empty(self.shape, np.complex64)
         out[..., self.m_max :] = spectrum[: self.n_z]
         # F_{-n}(R, Z) = (-1)^n conj(F_n(R, -Z)).
-        negative_z = spectrum[-np.arange(self.n_z)]
-        out[..., self.m_max :: -1] = sign * np.conj(negative_z)
+        negative_z = spectrum[-xp.arange(self.n_z)]
+        out[..., self.m_max :: -1] = sign * xp.conj(negative_z)
         out[..., self.m_max] = spectrum[: self.n_z, :, 0]
-        out[self.radius > self.k_max] = 0
+        out[xp.asarray(self.radius > self.k_max)] = 0
         return out
 
     def from_volume(self, volume: NDArray[np.float32]) -> NDArray[np.complex64]:
@@ -201,32 +195,25 @@ class CylinderGrid:
         -------
         ndarray of float32, shape (box, box, box)
         """
-        box = self.box_px
-        n_turn = self.n_theta * self.cyclic
-        azimuthal = np.zeros((self.n_z, self.n_r, n_turn), np.complex64)
-        azimuthal[..., self.orders % n_turn] = harmonics
-        polar = sfft.ifft(azimuthal, axis=-1, workers=-1) * n_turn
+        xp = array_module(harmonics)
+        box, points = self.box_px, self._polar_points
+        n_turn = points.n_turn
+        azimuthal = xp.zeros((self.n_z, self.n_r, n_turn), np.complex64)
+        azimuthal[..., xp.asarray(self.orders % n_turn)] = harmonics
+        samples = fourier.ifft(azimuthal, axis=-1, workers=-1) * n_turn
         step = 1.0 / self.oversampling
         area = self.r * step
         # Euler-Maclaurin corrections of the R integral at its end, where R F is odd.
         area[0] = step**2 * 11 / 120
         area[1] -= step**2 / 120
         area = area * (2 * np.pi / n_turn) / box**2
-        polar = (polar * area[None, :, None]).astype(np.complex64)
-        x, y = self._polar_points
-        planes = finufft.nufft2d1(
-            y,
-            x,
-            polar.reshape(self.n_z, -1),
-            (box, box),
-            isign=1,
-            **_NUFFT,
-        )  # (n_z, y, x)
+        samples = (samples * xp.asarray(area)[None, :, None]).astype(np.complex64)
+        planes = polar.spread(samples.reshape(self.n_z, -1), points)  # (n_z, y, x)
         length = self.oversampling * box
-        spectrum = np.zeros((length // 2 + 1, box, box), np.complex64)
+        spectrum = xp.zeros((length // 2 + 1, box, box), np.complex64)
         used = min(self.n_z, len(spectrum))
         spectrum[:used] = planes[:used]
-        real = sfft.irfft(spectrum, length, axis=0, workers=-1)
+        real = fourier.irfft(spectrum, length, axis=0, workers=-1)
         return corner_to_centre(real, box).astype(np.float32)
 
 
@@ -236,7 +223,7 @@ def centre_to_corner(
     """Zero-pad along axis 0 to `length` with the centre moved to index 0."""
     box = len(planes)
     half = box // 2
-    out = np.zeros((length, *planes.shape[1:]), planes.dtype)
+    out = array_module(planes).zeros((length, *planes.shape[1:]), planes.dtype)
     out[: box - half] = planes[half:]
     out[length - half :] = planes[:half]
     return out
@@ -244,5 +231,5 @@ def centre_to_corner(
 
 def corner_to_centre(periodic: NDArray[_Scalar], box: int) -> NDArray[_Scalar]:
     """Crop axis 0 to `box`, the centre moved from index 0 to box // 2."""
-    half = box // 2
-    return np.concatenate([periodic[len(periodic) - half :], periodic[: box - half]])
+    half, xp = box // 2, array_module(periodic)
+    return xp.concatenate([periodic[len(periodic) - half :], periodic[: box - half]])

@@ -9,13 +9,13 @@ is lost at each level.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from helixnb.backend import Backend
+from helixnb.backend.arrays import array_module
 from helixnb.core.coherence import (
     CoherenceModel,
     filament_messages,
@@ -25,7 +25,6 @@ from helixnb.core.coherence import (
 from helixnb.core.fan import Fan
 from helixnb.core.scoring import (
     Chunk,
-    cache_blocks,
     log_prior,
     make_frames,
     near_priors,
@@ -128,9 +127,10 @@ def expectation(
     Posterior
     """
     level = fans[0].level
-    cells = complete_grid(len(chunk), level)
+    xp = backend.xp
+    cells = complete_grid(len(chunk), level, xp)
     near = near_priors(chunk, cells, level, settings.spread)
-    cells = cells.take(np.flatnonzero(near))
+    cells = cells.take(xp.flatnonzero(near))
     scored = 0
     for fan in fans:
         frames = make_frames(
@@ -142,40 +142,38 @@ def expectation(
         tables = score_cells(cells, frames, fan, prior, power, backend)
         scored += len(cells)
         state = cells.image * N_POLARITIES + cells.polarity
-        peak = _to_likelihood(tables, state, len(chunk))
-        messages = _messages(chunk, state, tables, peak, settings)
+        peak = _to_likelihood(tables, state, len(chunk), backend)
+        messages = _messages(chunk, state, tables, peak, settings, backend)
         mass = backend.weigh_tables(tables, messages, state)
         if fan is fans[-1]:
-            kept = _heaviest(cells.image, mass, len(chunk), settings.pruned_mass)
+            kept = _heaviest(
+                cells.image, mass, len(chunk), settings.pruned_mass, backend
+            )
         else:
-            kept = _survivors(state, mass, len(chunk), settings.pruned_mass)
+            kept = _survivors(state, mass, len(chunk), settings.pruned_mass, backend)
             cells = cells.take(kept).divided()
     return _final_posterior(
-        chunk, fans[-1], cells, tables, messages, mass, kept, peak, scored
+        chunk, fans[-1], cells, tables, messages, mass, kept, peak, scored, backend
     )
 
 
 def _to_likelihood(
-    tables: NDArray[np.float32], state: NDArray[np.int32], n_images: int
+    tables: NDArray[np.float32],
+    state: NDArray[np.int32],
+    n_images: int,
+    backend: Backend,
 ) -> NDArray[np.float64]:
     """Exponentiate in place, each (image, polarity) relative to its maximum.
 
     Returns the logarithm of those maxima, shape (n_images, 2).
     """
-    peak = np.full(n_images * N_POLARITIES, -np.inf, np.float32)
-    highest = np.empty(len(tables), np.float32)
-    for rows in cache_blocks(len(tables), tables[0].nbytes):
-        highest[rows] = tables[rows].max((1, 2))
-    np.maximum.at(peak, state, highest)
-    for rows in cache_blocks(len(tables), tables[0].nbytes):
-        block = tables[rows]
-        block -= peak[state[rows], None, None]
-        np.exp(block, out=block)
+    xp = array_module(tables)
+    peak = backend.exponentiate(tables, state, n_images * N_POLARITIES)
     log_scale = peak.astype(np.float64).reshape(n_images, N_POLARITIES)
     # A polarity without cells was dropped for lack of mass at an earlier level: its
     # empty table rules it out, and any finite scale will do.
     scale = log_scale.max(1, keepdims=True)
-    return np.where(np.isfinite(log_scale), log_scale, scale)
+    return xp.where(xp.isfinite(log_scale), log_scale, scale)
 
 
 def _final_posterior(
@@ -188,24 +186,26 @@ def _final_posterior(
     kept: NDArray[np.int64],
     peak: NDArray[np.float64],
     scored: int,
+    backend: Backend,
 ) -> Posterior:
     """Keep the heaviest cells, normalised to probabilities."""
-    kept = np.sort(kept)
-    total = np.bincount(cells.image[kept], mass[kept], len(chunk))
+    xp = array_module(tables)
+    kept = xp.sort(kept)
+    total = backend.group_sums(mass[kept], cells.image[kept], len(chunk))
     cells_kept = cells.take(kept)
     state = cells_kept.image * N_POLARITIES + cells_kept.polarity
-    weights = tables[kept]
-    weights *= messages.reshape(-1, *tables.shape[1:])[state]
-    weights /= total[cells_kept.image, None, None].astype(np.float32)
+    weights = backend.weighted_tables(
+        tables, kept, messages, state, total[cells_kept.image].astype(np.float32)
+    )
     # Messages carry the scale of the tables; the prior itself does not.
     with np.errstate(divide="ignore"):
-        prior_mass = np.log(messages.sum((2, 3), dtype=np.float64)) - peak
+        prior_mass = xp.log(messages.sum((2, 3), dtype=np.float64)) - peak
     return Posterior(
         level=fan.level,
         cells=cells_kept,
         weights=weights,
         mass=mass[kept] / total[cells_kept.image],
-        log_evidence=np.log(total) - logsumexp(prior_mass, axis=1),
+        log_evidence=xp.log(total) - xp.logaddexp(prior_mass[:, 0], prior_mass[:, 1]),
         cells_scored=scored,
     )
 
@@ -216,18 +216,18 @@ def _messages(
     tables: NDArray[np.float32],
     log_scale: NDArray[np.float64],
     settings: SearchSettings,
+    backend: Backend,
 ) -> NDArray[np.float32]:
     """Prior of every image over (polarity, axial shift, azimuth)."""
-    n_states = len(chunk) * N_POLARITIES
     shape = (len(chunk), N_POLARITIES, *tables.shape[1:])
-    pool = sparse.csr_matrix(
-        (np.ones(len(state), np.float32), (state, np.arange(len(state)))),
-        shape=(n_states, len(state)),
+    pooled = backend.group_sums(
+        tables.reshape(len(state), -1), state, len(chunk) * N_POLARITIES
     )
-    evidence = (pool @ tables.reshape(len(state), -1)).reshape(shape)
-    messages = np.empty(shape, np.float32)
-    for filament in np.unique(chunk.filament):
-        members = np.flatnonzero(chunk.filament == filament)
+    evidence = pooled.reshape(shape)
+    messages = array_module(tables).empty(shape, np.float32)
+    starts = np.flatnonzero(np.diff(chunk.filament)) + 1
+    for first, last in pairwise([0, *starts, len(chunk)]):
+        members = slice(first, last)
         prior = chunk.polarity_prior[members].mean(0)
         if not settings.shared_polarity:
             messages[members] = independent_messages(
@@ -253,6 +253,7 @@ def _survivors(
     mass: NDArray[np.float64],
     n_images: int,
     pruned_mass: float,
+    backend: Backend,
 ) -> NDArray[np.int64]:
     """Heaviest cells of each polarity, unless the polarity itself is ruled out.
 
@@ -260,10 +261,10 @@ def _survivors(
     filament: so a polarity goes only when it is out of the question, or the finer
     levels could not put it right.
     """
-    kept = _heaviest(state, mass, n_images * N_POLARITIES, pruned_mass)
-    by_state = np.bincount(state, mass, n_images * N_POLARITIES)
+    kept = _heaviest(state, mass, n_images * N_POLARITIES, pruned_mass, backend)
+    by_state = backend.group_sums(mass, state, n_images * N_POLARITIES)
     by_image = by_state.reshape(n_images, N_POLARITIES).sum(1)
-    possible = by_state > RULED_OUT * np.repeat(by_image, N_POLARITIES)
+    possible = by_state > RULED_OUT * by_image.repeat(N_POLARITIES)
     if pruned_mass == 0:
         return kept
     return kept[possible[state[kept]]]
@@ -274,13 +275,15 @@ def _heaviest(
     mass: NDArray[np.float64],
     n_images: int,
     pruned_mass: float,
+    backend: Backend,
 ) -> NDArray[np.int64]:
     """Fewest cells of each image that leave at most `pruned_mass` behind."""
-    order = np.lexsort((-mass, image))
+    xp = array_module(mass)
+    order = xp.lexsort(xp.stack([-mass, image]))
     sorted_image, sorted_mass = image[order], mass[order]
-    total = np.bincount(image, mass, n_images)
-    before = np.cumsum(sorted_mass) - sorted_mass
-    first = np.searchsorted(sorted_image, sorted_image)
+    total = backend.group_sums(mass, image, n_images)
+    before = xp.cumsum(sorted_mass) - sorted_mass
+    first = xp.searchsorted(sorted_image, sorted_image)
     before = before - before[first]
     # Rounding must not drop anything from a search that is to be exhaustive.
     keep = (before <= (1 - pruned_mass) * total[sorted_image]) | (pruned_mass == 0)

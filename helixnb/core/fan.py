@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
-from helixnb.backend import Backend
+from helixnb.backend import Backend, fourier
+from helixnb.backend.arrays import array_module, to_host
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.search import SearchLevel
@@ -34,7 +34,7 @@ class Fan:
     harmonic : ndarray of int32, shape (n_pairs,)
         Harmonic index m of each pair, pairs sorted by row.
     row_start : ndarray of int64, shape (n_rows + 1,)
-        Pairs of row v are row_start[v]:row_start[v + 1].
+        Pairs of row v are row_start[v]:row_start[v + 1]; on the host.
     values : list of list of ndarray of complex64
         values[tilt][v], shape (columns of the row, pairs of the row).
     row_phase : ndarray of complex64, shape (n_pairs, n_axial)
@@ -106,7 +106,8 @@ def build_fan(
     plane = HalfPlane(level.k_max)
     m_max = min(level.m_max, grid.m_max)
     first = grid.m_max - m_max
-    used = np.ascontiguousarray(harmonics[..., first : first + 2 * m_max + 1])
+    xp = array_module(harmonics)
+    used = xp.ascontiguousarray(harmonics[..., first : first + 2 * m_max + 1])
 
     def slices_at(tilt: float) -> NDArray[np.complex64]:
         return backend.gather_fan(
@@ -114,16 +115,15 @@ def build_fan(
         )
 
     slices = list(backend.map(slices_at, level.tilt_offset_deg))  # each (v, u, m)
-    weight = 0.5 * plane.multiplicity * signal_weight[plane.ring]
-    nats = np.stack([np.einsum("vum,vu->vm", np.abs(h) ** 2, weight) for h in slices])
-    kept = keep_pairs(likelihood_power * nats.max(0))
+    weight = xp.asarray(0.5 * plane.multiplicity * signal_weight[plane.ring])
+    nats = xp.stack([xp.einsum("vum,vu->vm", xp.abs(h) ** 2, weight) for h in slices])
+    kept = keep_pairs(to_host(likelihood_power * nats.max(0)))
     row, index = np.nonzero(kept)
     row_start = np.searchsorted(row, np.arange(plane.n_rows + 1))
+    of_row = [xp.asarray(pairs) for pairs in np.split(index, row_start[1:-1])]
     values = [
         [
-            np.ascontiguousarray(
-                h[v, plane.columns_of_row(v)][:, index[row_start[v] : row_start[v + 1]]]
-            )
+            xp.ascontiguousarray(h[v, plane.columns_of_row(v)][:, of_row[v]])
             for v in range(plane.n_rows)
         ]
         for h in slices
@@ -133,29 +133,37 @@ def build_fan(
     return Fan(
         level=level,
         box_px=grid.box_px,
-        harmonic=(index - m_max).astype(np.int32),
+        harmonic=xp.asarray((index - m_max).astype(np.int32)),
         row_start=row_start,
         values=values,
-        row_phase=phase.astype(np.complex64),
-        ring_power=np.stack(
-            list(backend.map(lambda h: _ring_power(h, plane, level.n_azimuth), slices))
+        row_phase=xp.asarray(phase.astype(np.complex64)),
+        ring_power=xp.stack(
+            list(
+                backend.map(
+                    lambda h: _ring_power(h, plane, level.n_azimuth, backend), slices
+                )
+            )
         ),
         expected_nats=float(nats[len(nats) // 2].sum()),
     )
 
 
 def _ring_power(
-    slice_harmonics: NDArray[np.complex64], plane: HalfPlane, n_azimuth: int
+    slice_harmonics: NDArray[np.complex64],
+    plane: HalfPlane,
+    n_azimuth: int,
+    backend: Backend,
 ) -> NDArray[np.float32]:
     """1/2 sum over rings of |P_phi|^2, shape (k_max + 1, n_azimuth)."""
-    m_max = slice_harmonics.shape[-1] // 2
-    out = np.zeros((plane.k_max + 1, n_azimuth), np.float32)
-    orders = np.arange(-m_max, m_max + 1) % n_azimuth
-    for v in range(plane.n_rows):
-        columns = plane.columns_of_row(v)
-        spectrum = np.zeros((columns.stop - columns.start, n_azimuth), np.complex64)
-        spectrum[:, orders] = slice_harmonics[v, columns]
-        slices = sfft.ifft(spectrum, axis=-1) * n_azimuth
-        power = np.abs(slices) ** 2 * plane.multiplicity[v, columns][:, None]
-        np.add.at(out, plane.ring[v, columns], 0.5 * power)
-    return out
+    xp, m_max = array_module(slice_harmonics), slice_harmonics.shape[-1] // 2
+    orders = xp.arange(-m_max, m_max + 1) % n_azimuth
+    inside = plane.multiplicity > 0
+    spectrum = xp.zeros((int(inside.sum()), n_azimuth), np.complex64)
+    spectrum[:, orders] = slice_harmonics[xp.asarray(inside)]
+    slices = fourier.ifft(spectrum, axis=-1) * n_azimuth
+    return backend.group_sums(
+        xp.abs(slices) ** 2,
+        xp.asarray(plane.ring[inside]),
+        plane.k_max + 1,
+        xp.asarray(0.5 * plane.multiplicity[inside]),
+    )

@@ -8,10 +8,15 @@ interpolated at any in-plane angle with an error far below the noise.
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
-from helixnb.backend.cpu import IMAGE_PADDING, image_kernel_transform
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module
+from helixnb.backend.interpolation import (
+    IMAGE_PADDING,
+    IMAGE_TAPS,
+    semicircle_transform,
+)
 
 WINDOW_INNER = 0.85
 """Where the soft window starts to fall, fraction of half the box."""
@@ -53,13 +58,15 @@ def normalise(images: NDArray[np.float32]) -> NDArray[np.float32]:
     -------
     ndarray of float32, same shape
     """
-    soft = window(images.shape[-1])
-    area = float(soft.sum())
-    mean = np.einsum("nyx,yx->n", images, soft) / area
+    xp = array_module(images)
+    inside = window(images.shape[-1])
+    area = float(inside.sum())
+    soft = xp.asarray(inside)
+    mean = xp.einsum("nyx,yx->n", images, soft) / area
     centred = images - mean[:, None, None].astype(np.float32)
-    variance = np.einsum("nyx,nyx,yx->n", centred, centred, soft, optimize=True) / area
-    scale = soft / np.sqrt(np.maximum(variance, _LEAST_VARIANCE))[:, None, None]
-    scaled: NDArray[np.float32] = np.multiply(centred, scale, dtype=np.float32)
+    variance = xp.einsum("nyx,nyx,yx->n", centred, centred, soft, optimize=True) / area
+    scale = soft / xp.sqrt(xp.maximum(variance, _LEAST_VARIANCE))[:, None, None]
+    scaled: NDArray[np.float32] = xp.multiply(centred, scale, dtype=np.float32)
     return scaled
 
 
@@ -79,18 +86,20 @@ def padded_transforms(images: NDArray[np.float32], k_max: int) -> NDArray[np.com
         Unnormalised transform about the image centre at `IMAGE_PADDING` samples per
         Fourier pixel, divided by the transform of the interpolation kernel.
     """
+    xp = array_module(images)
     box = images.shape[-1]
     cropped = min(2 * (k_max + _MARGIN), box)
     half = cropped // 2
-    small = sfft.rfft2(sfft.ifftshift(images, axes=(-2, -1)))  # (n, box, box // 2 + 1)
-    rows = np.r_[0 : cropped - half, box - half : box]
+    centred = fourier.ifftshift(images, axes=(-2, -1))
+    small = fourier.rfft2(centred)  # (n, box, box // 2 + 1)
+    rows = xp.asarray(np.r_[0 : cropped - half, box - half : box])
     small = small[:, rows, : cropped // 2 + 1]
-    real = sfft.irfft2(small, (cropped, cropped))
+    real = fourier.irfft2(small, (cropped, cropped))
     size = IMAGE_PADDING * cropped
-    position = sfft.fftfreq(cropped) / IMAGE_PADDING
-    taper = image_kernel_transform(position)
-    real /= np.multiply.outer(taper, taper).astype(np.float32)
-    padded = np.zeros((len(images), size, size), np.float32)
+    position = fourier.fftfreq(cropped) / IMAGE_PADDING
+    taper = semicircle_transform(position, IMAGE_TAPS)
+    real /= xp.asarray(np.multiply.outer(taper, taper).astype(np.float32))
+    padded = xp.zeros((len(images), size, size), np.float32)
     near = slice(0, cropped - half)
     far = slice(size - half, size)
     last = slice(cropped - half, cropped)
@@ -98,4 +107,4 @@ def padded_transforms(images: NDArray[np.float32], k_max: int) -> NDArray[np.com
     padded[:, near, far] = real[:, near, last]
     padded[:, far, near] = real[:, last, near]
     padded[:, far, far] = real[:, last, last]
-    return np.asarray(sfft.rfft2(padded), np.complex64)
+    return xp.asarray(fourier.rfft2(padded), np.complex64)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from helixnb.backend.arrays import array_module
 from helixnb.core import images
 from helixnb.core.expectation import Posterior
 from helixnb.core.noise import ring_means
@@ -47,20 +48,19 @@ def random_posterior(
     -------
     Posterior
     """
-    n = len(chunk)
-    zero = np.zeros(n, np.int32)
+    n, xp = len(chunk), array_module(chunk.transforms)
+    zero = xp.zeros(n, np.int32)
     flipped = rng.random(n) < chunk.polarity_prior[:, 1]
-    cells = Cells(
-        np.arange(n, dtype=np.int32), flipped.astype(np.int32), zero, zero, zero
-    )
+    flipped = xp.asarray(flipped.astype(np.int32))
+    cells = Cells(xp.arange(n, dtype=np.int32), flipped, zero, zero, zero)
     weights = np.zeros((n, level.n_axial, level.n_azimuth), np.float32)
     weights[np.arange(n), 0, rng.integers(level.n_azimuth, size=n)] = 1
     return Posterior(
         level=level,
         cells=cells,
-        weights=weights,
-        mass=np.ones(n),
-        log_evidence=np.zeros(n),
+        weights=xp.asarray(weights),
+        mass=xp.ones(n),
+        log_evidence=xp.zeros(n),
         cells_scored=0,
     )
 

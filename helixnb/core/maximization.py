@@ -13,12 +13,13 @@ of everything after the sums does not depend on the number of images.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
-from helixnb.backend import Backend
+from helixnb.backend import Backend, fourier
+from helixnb.backend.arrays import array_module
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.expectation import Posterior
 from helixnb.core.halfplane import HalfPlane
@@ -52,19 +53,21 @@ class Accumulator:
     n_images: int = 0
 
     @classmethod
-    def empty(cls, grid: CylinderGrid) -> Accumulator:
+    def empty(cls, grid: CylinderGrid, xp: Any = np) -> Accumulator:
         """Return an accumulator of zeros.
 
         Parameters
         ----------
         grid : CylinderGrid
             Sampling of the sums.
+        xp : module
+            Array module that they belong to.
         """
         n_w = min(WEIGHT_HARMONICS, grid.m_max)
         return cls(
             grid,
-            np.zeros(grid.shape, np.complex64),
-            np.zeros((grid.n_z, grid.n_r, 2 * n_w + 1), np.complex64),
+            xp.zeros(grid.shape, np.complex64),
+            xp.zeros((grid.n_z, grid.n_r, 2 * n_w + 1), np.complex64),
         )
 
     def __iadd__(self, other: Accumulator) -> Accumulator:
@@ -91,13 +94,12 @@ class Accumulator:
             Where it runs.
         """
         level = posterior.level
-        tilts = posterior.cells.tilt
-        starts = np.searchsorted(tilts, np.arange(level.n_tilt + 1))
+        starts = posterior.cells.tilt_starts(level.n_tilt)
         for tilt in range(level.n_tilt):
             if starts[tilt] == starts[tilt + 1]:
                 continue
             data, weight = _fan_sums(
-                posterior, frames, slice(starts[tilt], starts[tilt + 1]), self
+                posterior, frames, starts[tilt], starts[tilt + 1], self, backend
             )
             offset = level.tilt_offset_deg[tilt]
             cyclic = self.grid.cyclic
@@ -123,34 +125,37 @@ def joined(first: Accumulator, second: Accumulator) -> Accumulator:
 
 
 def _fan_sums(
-    posterior: Posterior, frames: Frames, rows: slice, accumulator: Accumulator
+    posterior: Posterior,
+    frames: Frames,
+    first: int,
+    last: int,
+    accumulator: Accumulator,
+    backend: Backend,
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
     """Sum data (v, u, m) and weights (v, u, w) of all cells at one tilt."""
-    level, grid = posterior.level, accumulator.grid
+    level, grid, xp = posterior.level, accumulator.grid, backend.xp
     plane = HalfPlane(grid.k_max)
     n_w = accumulator.weight.shape[-1] // 2
     shape = (plane.n_rows, plane.n_columns)
-    data = np.zeros((*shape, grid.n_m), np.complex64)
-    weight = np.zeros((*shape, 2 * n_w + 1), np.complex64)
-    row_phase = np.exp(
-        2j * np.pi * np.outer(plane.v, level.axial_px) / grid.box_px
-    ).astype(np.complex64)
-    column_phase = np.exp(
-        2j * np.pi * np.outer(level.shift_px, plane.u) / grid.box_px
-    ).astype(np.complex64)
-    for first in range(rows.start, rows.stop, _BLOCK):
-        block = slice(first, min(first + _BLOCK, rows.stop))
+    data = xp.zeros((*shape, grid.n_m), np.complex64)
+    weight = xp.zeros((*shape, 2 * n_w + 1), np.complex64)
+    along = np.exp(2j * np.pi * np.outer(plane.v, level.axial_px) / grid.box_px)
+    across = np.exp(2j * np.pi * np.outer(level.shift_px, plane.u) / grid.box_px)
+    row_phase = xp.asarray(along.astype(np.complex64))
+    column_phase = xp.asarray(across.astype(np.complex64))
+    for start in range(first, last, _BLOCK):
+        block = slice(start, min(start + _BLOCK, last))
         frame = frames.of_cell[block]
-        spectrum = sfft.rfft(posterior.weights[block], axis=-1)
+        spectrum = fourier.rfft(posterior.weights[block], axis=-1)
         spectrum = spectrum[..., : grid.m_max + 1]  # (cells, axial, m >= 0)
-        images = np.conj(frames.data[:, frame])
+        images = xp.conj(frames.data[:, frame])
         images *= column_phase[posterior.cells.shift[block]]
         gains = _row_gains(spectrum, row_phase)  # (v, cells, m)
         data += images.swapaxes(1, 2) @ gains
         azimuth = spectrum.sum(1)[:, : n_w + 1]
         positive = _real_times_complex(frames.power[:, frame].swapaxes(1, 2), azimuth)
         weight[..., n_w:] += positive
-        weight[..., :n_w] += np.conj(positive[..., :0:-1])
+        weight[..., :n_w] += xp.conj(positive[..., :0:-1])
     return data, weight
 
 
@@ -158,19 +163,20 @@ def _row_gains(
     spectrum: NDArray[np.complex64], row_phase: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
     """Sum over axial shifts of g_m(s) exp(2 pi i v s / D), for m of either sign."""
+    xp = array_module(spectrum)
     n_cells, n_axial, n_positive = spectrum.shape
     flat = spectrum.swapaxes(0, 1).reshape(n_axial, -1)
     shape = (len(row_phase), n_cells, n_positive)
     positive = (row_phase @ flat).reshape(shape)
-    negative = (row_phase @ np.conj(flat)).reshape(shape)
-    return np.concatenate([negative[..., :0:-1], positive], axis=-1)
+    negative = (row_phase @ xp.conj(flat)).reshape(shape)
+    return xp.concatenate([negative[..., :0:-1], positive], axis=-1)
 
 
 def _real_times_complex(
     left: NDArray[np.float32], right: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
     """Product of a real stack of matrices and a complex matrix, in real BLAS."""
-    parts = np.ascontiguousarray(right).view(np.float32)
+    parts = array_module(right).ascontiguousarray(right).view(np.float32)
     return (left @ parts).view(np.complex64)
 
 
@@ -211,8 +217,9 @@ def symmetrised(
     x = grid.orders[None, :] * twist + grid.z[:, None] * rise
     factor = np.exp(-1j * copies[:, None, None] * x).mean(0).astype(np.complex64)
     turn = np.exp(-1j * copies[:, None] * weight_orders * twist).mean(0)
-    data = accumulator.data * factor[:, None, :]
-    weight = accumulator.weight * turn.astype(np.complex64)
+    xp = array_module(accumulator.data)
+    data = accumulator.data * xp.asarray(factor)[:, None, :]
+    weight = accumulator.weight * xp.asarray(turn.astype(np.complex64))
     out = Accumulator(grid, data, weight, accumulator.n_images)
     return dyad_averaged(out) if symmetry.dihedral else out
 
@@ -243,5 +250,6 @@ def _dyad_average(
     harmonics: NDArray[np.complex64], orders: NDArray[np.int64]
 ) -> NDArray[np.complex64]:
     """Average with the copy turned by 180 degrees about x."""
-    sign = ((-1.0) ** orders).astype(np.float32)
-    return 0.5 * (harmonics + sign * np.conj(harmonics))
+    xp = array_module(harmonics)
+    sign = xp.asarray(((-1.0) ** orders).astype(np.float32))
+    return 0.5 * (harmonics + sign * xp.conj(harmonics))

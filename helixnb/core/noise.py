@@ -9,10 +9,11 @@ model term <F, W F>, both summed over rings.
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft as sfft
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module, to_host
 from helixnb.core.maximization import Accumulator
 
 
@@ -28,7 +29,7 @@ def ring_power(images: NDArray[np.float32]) -> NDArray[np.float64]:
     -------
     ndarray of float64, shape (box // 2 + 1,)
     """
-    spectrum = sfft.rfft2(images, workers=-1)
+    spectrum = fourier.rfft2(images, workers=-1)
     power = (np.abs(spectrum) ** 2).mean(0, dtype=np.float64)
     return ring_means(power, images.shape[-1])
 
@@ -48,8 +49,8 @@ def ring_means(values: NDArray[np.float64], box_px: int) -> NDArray[np.float64]:
     ndarray of float64, shape (..., box // 2 + 1)
         Conjugates counted.
     """
-    full = sfft.fftfreq(box_px, 1 / box_px)
-    half = sfft.rfftfreq(box_px, 1 / box_px)
+    full = fourier.fftfreq(box_px, 1 / box_px)
+    half = fourier.rfftfreq(box_px, 1 / box_px)
     ring = np.rint(np.hypot(full[:, None], half[None, :])).astype(int)
     weight = np.full(ring.shape, 2.0)
     weight[:, 0] = 1.0
@@ -98,10 +99,11 @@ def residual_power(
     explained = np.zeros(grid.k_max + 1)
     n_images = 0
     for accumulator, reference in zip(accumulators, references, strict=True):
+        xp = array_module(reference)
         weight = accumulator.weight[..., accumulator.weight.shape[-1] // 2].real
-        cross = 2 * (np.conj(reference) * accumulator.data).real.sum(-1)
-        model = weight * (np.abs(reference) ** 2).sum(-1)
-        values = np.where(grid.z[:, None] > 0, 2.0, 1.0) * (cross - model)
+        cross = 2 * (xp.conj(reference) * accumulator.data).real.sum(-1)
+        model = weight * (xp.abs(reference) ** 2).sum(-1)
+        values = np.where(grid.z[:, None] > 0, 2.0, 1.0) * to_host(cross - model)
         explained += np.bincount(shell, values.ravel(), grid.k_max + 1)
         n_images += accumulator.n_images
     per_component = explained / (n_images * np.maximum(ring_counts, 1))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend import Backend
+from helixnb.backend.arrays import array_module
 from helixnb.core.expectation import Posterior
 from helixnb.core.fan import Fan
 from helixnb.core.scoring import Chunk, make_frames, reference_power, score_cells
@@ -65,22 +66,25 @@ def fit_scales(
     -------
     ScaleFit
     """
-    order = np.lexsort((-posterior.mass, posterior.cells.image))
-    best = order[np.searchsorted(posterior.cells.image[order], np.arange(len(chunk)))]
+    xp = array_module(posterior.mass)
+    image = posterior.cells.image
+    order = xp.lexsort(xp.stack([-posterior.mass, image]))
+    best = order[xp.searchsorted(image[order], xp.arange(len(chunk)))]
     # Cells are scored sorted by tilt, so poses are taken after sorting.
-    best = best[np.argsort(posterior.cells.tilt[best], kind="stable")]
+    best = best[xp.argsort(posterior.cells.tilt[best], kind="stable")]
     cells = posterior.cells.take(best)
     frames = make_frames(chunk, cells, fan.level, noise_power, spacing_per_A, backend)
-    flat = np.zeros(len(cells), np.float32)
+    flat = xp.zeros(len(cells), np.float32)
     scores = score_cells(cells, frames, fan, flat, 1.0, backend)
     weights = posterior.weights[best].reshape(len(cells), -1)
     pose = weights.argmax(1)
     azimuth = pose % fan.level.n_azimuth
-    quadratic = reference_power(cells, frames, fan)[np.arange(len(cells)), azimuth]
-    score = scores.reshape(len(cells), -1)[np.arange(len(cells)), pose]
+    row = xp.arange(len(cells))
+    quadratic = reference_power(cells, frames, fan, backend)[row, azimuth]
+    score = scores.reshape(len(cells), -1)[row, pose]
     linear = score.astype(np.float64) + quadratic
-    in_use = chunk.scale[cells.image]
-    scale, information = np.empty(len(chunk)), np.empty(len(chunk))
+    in_use = xp.asarray(chunk.scale)[cells.image]
+    scale, information = xp.empty(len(chunk)), xp.empty(len(chunk))
     scale[cells.image] = in_use * linear / (2 * quadratic)
     information[cells.image] = 2 * quadratic / in_use**2
     return ScaleFit(scale, information)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
 
+from helixnb.backend import Backend
+from helixnb.backend.arrays import array_module, to_host
 from helixnb.core.expectation import Posterior
 from helixnb.core.particle_scale import ScaleFit
 from helixnb.core.scoring import Chunk
@@ -109,7 +110,13 @@ def _wrapped(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
     return 180 - (180 - angle_deg) % 360
 
 
-def summarise(chunk: Chunk, posterior: Posterior, fit: ScaleFit, cyclic: int) -> Poses:
+def summarise(
+    chunk: Chunk,
+    posterior: Posterior,
+    fit: ScaleFit,
+    cyclic: int,
+    backend: Backend,
+) -> Poses:
     """Best pose of every image of a chunk, with its certainty.
 
     Parameters
@@ -122,49 +129,50 @@ def summarise(chunk: Chunk, posterior: Posterior, fit: ScaleFit, cyclic: int) ->
         Scales at the best pose.
     cyclic : int
         Order of the cyclic group, which sets the range of azimuths.
+    backend : Backend
+        Where it runs.
 
     Returns
     -------
     Poses
+        On the host.
     """
+    xp = array_module(posterior.mass)
     n, level, cells = len(chunk), posterior.level, posterior.cells
-    by_polarity = np.zeros((n, N_POLARITIES))
-    np.add.at(by_polarity, (cells.image, cells.polarity), posterior.mass)
+    state = cells.image * N_POLARITIES + cells.polarity
+    by_state = backend.group_sums(posterior.mass, state, n * N_POLARITIES)
+    by_polarity = by_state.reshape(n, N_POLARITIES)
     polarity = by_polarity.argmax(1)
     used = cells.polarity == polarity[cells.image]
     # Without a prior for psi, an axis near the ends of its range is at both of them.
-    psi = level.psi_offset_deg[cells.psi]
-    used &= (
-        np.abs(psi - psi[_heaviest(posterior, used, n)][cells.image]) < _ONE_AXIS_DEG
-    )
-    weight = np.where(used, posterior.mass, 0)
-    total = np.bincount(cells.image, weight, n)
+    psi = xp.asarray(level.psi_offset_deg)[cells.psi]
+    first = psi[_heaviest(posterior, used, n)]
+    used &= xp.abs(psi - first[cells.image]) < _ONE_AXIS_DEG
+    weight = xp.where(used, posterior.mass, 0)
+    total = backend.group_sums(weight, cells.image, n)
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(cells.image, weight * values, n) / total
+        return backend.group_sums(weight * values, cells.image, n) / total
 
-    select = sparse.csr_matrix(
-        (used.astype(np.float32), (cells.image, np.arange(len(cells)))),
-        shape=(n, len(cells)),
-    )
-    tables = (select @ posterior.weights.reshape(len(cells), -1)).reshape(
-        n, level.n_axial, level.n_azimuth
-    )
-    axial, azimuth = _modes(tables)
-    squares = np.einsum("csa,csa->c", posterior.weights, posterior.weights)
-    return Poses(
+    flat = posterior.weights.reshape(len(cells), -1)
+    tables = backend.group_sums(flat, cells.image, n, used.astype(np.float32))
+    axial, azimuth = _modes(tables.reshape(n, level.n_axial, level.n_azimuth))
+    squares = xp.einsum("csa,csa->c", posterior.weights, posterior.weights)
+    spread = backend.group_sums(squares.astype(np.float64), cells.image, n)
+    poses = Poses(
         polarity=polarity.astype(np.int8),
         polarity_probability=by_polarity.max(1),
         psi_deg=_wrapped(chunk.psi_prior_deg + mean(psi) + 180.0 * polarity),
-        tilt_deg=90 + mean(level.tilt_offset_deg[cells.tilt]),
+        tilt_deg=90 + mean(xp.asarray(level.tilt_offset_deg)[cells.tilt]),
         azimuth_deg=azimuth * 360.0 / cyclic / level.n_azimuth,
-        shift_px=mean(level.shift_px[cells.shift]),
+        shift_px=mean(xp.asarray(level.shift_px)[cells.shift]),
         axial_px=level.axial_range_px * (axial / level.n_axial - 0.5),
-        effective_poses=1 / np.bincount(cells.image, squares, n),
+        effective_poses=1 / spread,
         log_evidence=posterior.log_evidence,
         scale=fit.scale,
         scale_information=fit.information,
     )
+    return Poses(**{f.name: to_host(getattr(poses, f.name)) for f in fields(Poses)})
 
 
 def _heaviest(
@@ -172,43 +180,44 @@ def _heaviest(
 ) -> NDArray[np.int64]:
     """Cell of each image that holds the most mass of those used, shape (n,)."""
     image = posterior.cells.image
-    order = np.lexsort((np.where(used, posterior.mass, -1.0), image))
-    last = np.searchsorted(image[order], np.arange(n), side="right") - 1
-    return np.asarray(order[last], np.int64)
+    xp = array_module(image)
+    order = xp.lexsort(xp.stack([xp.where(used, posterior.mass, -1.0), image]))
+    last = xp.searchsorted(image[order], xp.arange(n), side="right") - 1
+    return xp.asarray(order[last], np.int64)
 
 
 def _modes(
     tables: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fractional indices of the maximum of each (axial, azimuth) table."""
+    xp = array_module(tables)
     n, n_axial, n_azimuth = tables.shape
-    row, column = np.unravel_index(
-        tables.reshape(n, -1).argmax(1), (n_axial, n_azimuth)
-    )
-    image = np.arange(n)
+    peak = tables.reshape(n, -1).argmax(1)
+    row, column = peak // n_azimuth, peak % n_azimuth
+    image = xp.arange(n)
 
     def offset(
         before: NDArray[np.float32], at: NDArray[np.float32], after: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         # A Gaussian posterior is a parabola in the logarithm.
-        low, mid, high = (np.log(np.maximum(t, 1e-30)) for t in (before, at, after))
-        curvature = np.minimum(low + high - 2 * mid, -1e-6)
-        step: NDArray[np.float32] = np.clip(0.5 * (low - high) / curvature, -0.5, 0.5)
+        low, mid, high = (xp.log(xp.maximum(t, 1e-30)) for t in (before, at, after))
+        curvature = xp.minimum(low + high - 2 * mid, -1e-6)
+        step: NDArray[np.float32] = xp.clip(0.5 * (low - high) / curvature, -0.5, 0.5)
         return step
 
-    peak = tables[image, row, column]
+    highest = tables[image, row, column]
     turn = offset(
         tables[image, row, (column - 1) % n_azimuth],
-        peak,
+        highest,
         tables[image, row, (column + 1) % n_azimuth],
     )
     inner = (row > 0) & (row < n_axial - 1)
-    climb = np.where(
+    climb = xp.where(
         inner,
         offset(
-            tables[image, np.maximum(row - 1, 0), column],
-            peak,
-            tables[image, np.minimum(row + 1, n_axial - 1), column],
+            tables[image, xp.maximum(row - 1, 0), column],
+            highest,
+            tables[image, xp.minimum(row + 1, n_axial - 1), column],
         ),
         0.0,
     )

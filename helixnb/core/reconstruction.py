@@ -7,9 +7,10 @@ of views is divided out rather than ignored.
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module, to_host
 from helixnb.core.maximization import Accumulator
 
 _FLOOR = 0.1
@@ -35,20 +36,20 @@ def solve(
     -------
     ndarray of complex64, shape grid.shape
     """
-    grid = accumulator.grid
-    n_theta = sfft.next_fast_len(grid.n_m)
+    grid, xp = accumulator.grid, array_module(accumulator.data)
+    n_theta = fourier.next_fast_len(grid.n_m)
     data = _to_azimuth(accumulator.data, grid.m_max, n_theta)
     n_w = accumulator.weight.shape[-1] // 2
     weight = _to_azimuth(accumulator.weight, n_w, n_theta).real
     shell = np.minimum(np.rint(grid.radius).astype(int), grid.k_max)
     # Weight harmonics are truncated, so keep the sum positive everywhere.
-    weight = np.maximum(weight, _floor(accumulator)[..., None])
+    weight = xp.maximum(weight, xp.asarray(_floor(accumulator))[..., None])
     if inverse_signal is not None:
-        weight = weight + inverse_signal[shell][..., None]
-    quotient = sfft.fft(data / weight, axis=-1, workers=-1) / n_theta
-    orders = np.arange(-grid.m_max, grid.m_max + 1)
+        weight = weight + xp.asarray(inverse_signal[shell])[..., None]
+    quotient = fourier.fft(data / weight, axis=-1, workers=-1) / n_theta
+    orders = xp.arange(-grid.m_max, grid.m_max + 1)
     harmonics = quotient[..., orders % n_theta].astype(np.complex64)
-    harmonics[grid.radius > grid.k_max] = 0
+    harmonics[xp.asarray(grid.radius > grid.k_max)] = 0
     harmonics[0, 0] = 0  # images carry no mean
     return harmonics
 
@@ -56,10 +57,11 @@ def solve(
 def _to_azimuth(
     harmonics: NDArray[np.complex64], m_max: int, n_theta: int
 ) -> NDArray[np.complex64]:
-    full = np.zeros((*harmonics.shape[:2], n_theta), np.complex64)
-    full[..., np.arange(-m_max, m_max + 1) % n_theta] = harmonics
-    turned = sfft.ifft(full, axis=-1, workers=-1) * np.float32(n_theta)
-    return np.asarray(turned, np.complex64)
+    xp = array_module(harmonics)
+    full = xp.zeros((*harmonics.shape[:2], n_theta), np.complex64)
+    full[..., xp.arange(-m_max, m_max + 1) % n_theta] = harmonics
+    turned = fourier.ifft(full, axis=-1, workers=-1) * np.float32(n_theta)
+    return xp.asarray(turned, np.complex64)
 
 
 def shell_mean_weight(accumulator: Accumulator) -> NDArray[np.float64]:
@@ -74,7 +76,7 @@ def shell_mean_weight(accumulator: Accumulator) -> NDArray[np.float64]:
     -------
     ndarray of float64, shape (k_max + 1,)
     """
-    values = accumulator.weight[..., accumulator.weight.shape[-1] // 2].real
+    values = to_host(accumulator.weight[..., accumulator.weight.shape[-1] // 2].real)
     return _shell_average(accumulator, values)
 
 
@@ -99,7 +101,7 @@ def shell_noise(accumulator: Accumulator) -> NDArray[np.float64]:
     -------
     ndarray of float64, shape (k_max + 1,)
     """
-    values = accumulator.weight[..., accumulator.weight.shape[-1] // 2].real
+    values = to_host(accumulator.weight[..., accumulator.weight.shape[-1] // 2].real)
     return _shell_average(accumulator, 1 / np.maximum(values, _floor(accumulator)))
 
 
@@ -138,7 +140,8 @@ def join_low_resolution(
     tuple of Accumulator
     """
     first, second = halves
-    low = (first.grid.radius < k_split)[..., None]
+    xp = array_module(first.data)
+    low = xp.asarray(first.grid.radius < k_split)[..., None]
     # Weights differ when halves differ in size, so both sums are averaged.
     data = 0.5 * (first.data + second.data)
     weight = 0.5 * (first.weight + second.weight)
@@ -146,8 +149,8 @@ def join_low_resolution(
     def joined(half: Accumulator) -> Accumulator:
         return Accumulator(
             half.grid,
-            np.where(low, data, half.data),
-            np.where(low, weight, half.weight),
+            xp.where(low, data, half.data),
+            xp.where(low, weight, half.weight),
             half.n_images,
         )
 

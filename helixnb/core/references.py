@@ -9,9 +9,10 @@ sum of their windows. In harmonics a copy is a phase, so nothing is interpolated
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module
 from helixnb.core.cylinder import CylinderGrid, centre_to_corner, corner_to_centre
 from helixnb.core.masks import axial_window, soft_step
 from helixnb.symmetry import HelicalSymmetry
@@ -52,6 +53,7 @@ def regrow(
     -------
     ndarray of complex64, same shape
     """
+    xp = array_module(planes)
     box = len(planes)
     rise_px = symmetry.rise_A / pixel_size_A
     height = np.arange(box) - box // 2
@@ -61,18 +63,16 @@ def regrow(
     copies = np.arange(-reach, reach + 1)
     coverage = _central_window(height[:, None] - copies * rise_px, box, fraction).sum(1)
     length = 2 * box
-    padded = centre_to_corner(
-        planes
-        * _central_window(height, box, fraction)[:, None, None].astype(np.float32),
-        length,
-    )
-    spectrum = sfft.fft(padded, axis=0, workers=-1)
-    z = sfft.fftfreq(length)
+    window = _central_window(height, box, fraction).astype(np.float32)
+    padded = centre_to_corner(planes * xp.asarray(window)[:, None, None], length)
+    spectrum = fourier.fft(padded, axis=0, workers=-1)
+    z = fourier.fftfreq(length)
     x = 2 * np.pi * z[:, None] * rise_px + orders * np.deg2rad(symmetry.twist_deg)
-    spectrum *= _sum_of_phases(x, reach)[:, None, :].astype(np.complex64)
-    grown = corner_to_centre(sfft.ifft(spectrum, axis=0, workers=-1), box)
-    divisor = np.maximum(coverage, 1e-3)[:, None, None].astype(np.float32)
-    return np.asarray(grown / divisor, np.complex64)
+    phases = _sum_of_phases(x, reach).astype(np.complex64)
+    spectrum *= xp.asarray(phases)[:, None, :]
+    grown = corner_to_centre(fourier.ifft(spectrum, axis=0, workers=-1), box)
+    divisor = np.maximum(coverage, 1e-3).astype(np.float32)
+    return xp.asarray(grown / xp.asarray(divisor)[:, None, None], np.complex64)
 
 
 def _central_window(
@@ -144,7 +144,8 @@ def reference_harmonics(
     orders = grid.orders[grid.m_max :]
     if symmetry is not None:
         planes = regrow(planes, symmetry, orders, pixel_size_A, reach)
-    window = end_window(len(volume), z_fraction)[:, None, None]
+    xp = array_module(volume)
+    window = xp.asarray(end_window(len(volume), z_fraction))[:, None, None]
     if mask is None:
         return grid.harmonics_from_planes(planes * window)
     # Re-growing first, or what a mask clips would count as empty density.

@@ -13,25 +13,25 @@ kept pairs, row phases for s, and one FFT over n for all azimuths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import scipy.fft as sfft
-import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from helixnb.backend import Backend
+from helixnb.backend import Backend, fourier
+from helixnb.backend.arrays import array_module
 from helixnb.core.fan import Fan
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.search import N_POLARITIES, Cells, PoseSpread, SearchLevel
-
-_CACHE_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Images of whole filaments with what the E-step needs to know of them.
+
+    Images and what cells look up in their priors are where the computing is; what is
+    read filament by filament stays with the host.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ class Chunk:
     psi_prior_deg, tilt_prior_deg, shift_prior_px : ndarray of float64, shape (n,)
         Centres of the priors, seen at the first polarity.
     polarity_prior : ndarray of float64, shape (n, 2)
-        Probability of psi near the prior, and of psi near the prior + 180.
+        Probability of psi near the prior, and of psi near the prior + 180; on the host.
     filament : ndarray of int32, shape (n,)
-        Filament of each image, equal numbers adjacent.
+        Filament of each image, equal numbers adjacent; on the host.
     axial_px : ndarray of float64, shape (n,)
-        Position along +v at the psi prior.
+        Position along +v at the psi prior; on the host.
     scale : ndarray of float64, shape (n,)
-        Contrast of the reference in each image; 0 leaves an image out.
+        Contrast of the reference in each image; 0 leaves an image out; on the host.
     """
 
     transforms: NDArray[np.complex64]
@@ -114,14 +114,16 @@ def make_frames(
     -------
     Frames
     """
+    xp = array_module(cells.image)
     key = (cells.image.astype(np.int64) * N_POLARITIES + cells.polarity) * (
         level.n_psi
     ) + cells.psi
-    distinct, of_cell = np.unique(key, return_inverse=True)
+    distinct, of_cell = xp.unique(key, return_inverse=True)
     psi = distinct % level.n_psi
     polarity = distinct // level.n_psi % N_POLARITIES
     image = distinct // (level.n_psi * N_POLARITIES)
-    angle = chunk.psi_prior_deg[image] + level.psi_offset_deg[psi] + 180.0 * polarity
+    offset = xp.asarray(level.psi_offset_deg)[psi]
+    angle = chunk.psi_prior_deg[image] + offset + 180.0 * polarity
     plane = HalfPlane(level.k_max)
     whitening = (plane.multiplicity > 0) / noise_power[plane.ring]
     data, power = backend.filament_frames(
@@ -129,12 +131,12 @@ def make_frames(
         image.astype(np.int32),
         angle,
         chunk.contrast,
-        whitening.astype(np.float32),
+        xp.asarray(whitening.astype(np.float32)),
         level.k_max,
         spacing_per_A,
     )
-    scale = chunk.scale[image].astype(np.float32)
-    if (scale != 1).any():
+    if (chunk.scale != 1).any():
+        scale = xp.asarray(chunk.scale.astype(np.float32))[image]
         data *= scale[:, None]
         power *= scale[:, None] ** 2
     return Frames(data, power, of_cell)
@@ -170,17 +172,16 @@ def score_cells(
     ndarray of float32, shape (n_cells, n_axial, n_azimuth)
         Relative to pure noise, natural log.
     """
-    level = fan.level
+    level, xp = fan.level, array_module(frames.data)
     plane = HalfPlane(level.k_max)
-    shift_phase = np.exp(
-        -2j * np.pi * np.outer(level.shift_px, plane.u) / fan.box_px
-    ).astype(np.complex64)
-    ring_weight = _ring_means(frames.power, plane)
-    out = np.empty((len(cells), level.n_axial, level.n_azimuth), np.float32)
-    starts = np.searchsorted(cells.tilt, np.arange(level.n_tilt + 1))
+    phase = np.exp(-2j * np.pi * np.outer(level.shift_px, plane.u) / fan.box_px)
+    shift_phase = xp.asarray(phase.astype(np.complex64))
+    ring_weight = _ring_means(frames.power, plane, backend)
+    out = xp.empty((len(cells), level.n_axial, level.n_azimuth), np.float32)
+    starts = cells.tilt_starts(level.n_tilt)
     bytes_each = frames.data[:, 0].nbytes + 2 * out[:1].nbytes
     for tilt in range(level.n_tilt):
-        for rows in cache_blocks(starts[tilt + 1], bytes_each, starts[tilt]):
+        for rows in backend.blocks(starts[tilt], starts[tilt + 1], bytes_each):
             frame = frames.of_cell[rows]
             data = backend.shifted_frames(
                 frames.data, frame, shift_phase, cells.shift[rows]
@@ -189,14 +190,16 @@ def score_cells(
             spectra = backend.pool_rows(
                 amplitudes, fan.harmonic, fan.row_phase, level.n_azimuth // 2 + 1
             )
-            scores = sfft.irfft(spectra, level.n_azimuth, axis=-1, norm="forward")
+            scores = fourier.irfft(spectra, level.n_azimuth, axis=-1, norm="forward")
             offset = log_prior[rows, None] - ring_weight[frame] @ fan.ring_power[tilt]
             scores += offset[:, None, :]
-            np.multiply(scores, np.float32(power), out=out[rows])
+            xp.multiply(scores, np.float32(power), out=out[rows])
     return out
 
 
-def reference_power(cells: Cells, frames: Frames, fan: Fan) -> NDArray[np.float64]:
+def reference_power(
+    cells: Cells, frames: Frames, fan: Fan, backend: Backend
+) -> NDArray[np.float64]:
     """Half the whitened power of the reference as each cell would show it.
 
     Parameters
@@ -207,17 +210,21 @@ def reference_power(cells: Cells, frames: Frames, fan: Fan) -> NDArray[np.float6
         Data of those cells.
     fan : Fan
         The reference at this level.
+    backend : Backend
+        Where it runs.
 
     Returns
     -------
     ndarray of float64, shape (n_cells, n_azimuth)
         The term that `score_cells` subtracts.
     """
-    ring_weight = _ring_means(frames.power, HalfPlane(fan.level.k_max))
-    return np.stack(
+    xp = array_module(frames.power)
+    ring_weight = _ring_means(frames.power, HalfPlane(fan.level.k_max), backend)
+    starts = cells.tilt_starts(fan.level.n_tilt)
+    return xp.concatenate(
         [
-            ring_weight[frame] @ fan.ring_power[tilt]
-            for frame, tilt in zip(frames.of_cell, cells.tilt, strict=True)
+            ring_weight[frames.of_cell[first:last]] @ fan.ring_power[tilt]
+            for tilt, (first, last) in enumerate(pairwise(starts))
         ]
     ).astype(np.float64)
 
@@ -226,7 +233,8 @@ def _row_products(
     data: NDArray[np.complex64], fan: Fan, tilt: int, plane: HalfPlane
 ) -> NDArray[np.complex64]:
     """A[cell, pair] = multiplicity * sum_u data[v, cell, u] H[u, pair]."""
-    amplitudes = np.empty((data.shape[1], len(fan.harmonic)), np.complex64)
+    xp = array_module(data)
+    amplitudes = xp.empty((data.shape[1], len(fan.harmonic)), np.complex64)
     for v in range(plane.n_rows):
         first, last = fan.row_start[v], fan.row_start[v + 1]
         if first == last:
@@ -237,18 +245,20 @@ def _row_products(
     return amplitudes
 
 
-def _ring_means(power: NDArray[np.float32], plane: HalfPlane) -> NDArray[np.float32]:
+def _ring_means(
+    power: NDArray[np.float32], plane: HalfPlane, backend: Backend
+) -> NDArray[np.float32]:
     """Mean of C^2 / noise over each ring, shape (n_frames, k_max + 1)."""
-    n_frames = power.shape[1]
+    xp = array_module(power)
     inside = plane.multiplicity > 0
-    rings = plane.ring[inside]
-    weight = plane.multiplicity[inside]
-    selector = sparse.csr_matrix(
-        (weight, (rings, np.arange(len(rings)))),
-        shape=(plane.k_max + 1, len(rings)),
+    sums = backend.group_sums(
+        power.swapaxes(1, 2)[xp.asarray(inside)],  # (components, frames)
+        xp.asarray(plane.ring[inside]),
+        plane.k_max + 1,
+        xp.asarray(plane.multiplicity[inside]),
     )
-    sums = selector @ power.swapaxes(1, 2)[inside].reshape(len(rings), n_frames)
-    return (sums / np.maximum(plane.ring_counts, 1)[:, None]).T.astype(np.float32)
+    counts = xp.asarray(np.maximum(plane.ring_counts, 1))
+    return (sums / counts[:, None]).T.astype(np.float32)
 
 
 def log_prior(
@@ -271,7 +281,8 @@ def log_prior(
     -------
     ndarray of float32, shape (n_cells,)
     """
-    psi = level.psi_offset_deg[cells.psi] / spread.psi_deg
+    xp = array_module(cells.psi)
+    psi = xp.asarray(level.psi_offset_deg)[cells.psi] / spread.psi_deg
     tilt, shift = _from_priors(chunk, cells, level)
     tilt, shift = tilt / spread.tilt_deg, shift / spread.shift_px
     return (-0.5 * (psi**2 + tilt**2 + shift**2)).astype(np.float32)
@@ -299,9 +310,10 @@ def near_priors(
         Images without any such cell keep all of theirs.
     """
     tilt, shift = _from_priors(chunk, cells, level)
-    near = np.abs(tilt) <= 3 * spread.tilt_deg + level.tilt_step_deg
-    near &= np.abs(shift) <= 3 * spread.shift_px + level.shift_step_px
-    lost = np.bincount(cells.image, near, len(chunk)) == 0
+    xp = array_module(tilt)
+    near = xp.abs(tilt) <= 3 * spread.tilt_deg + level.tilt_step_deg
+    near &= xp.abs(shift) <= 3 * spread.shift_px + level.shift_step_px
+    lost = xp.bincount(cells.image, near, len(chunk)) == 0
     marked: NDArray[np.bool_] = near | lost[cells.image]
     return marked
 
@@ -317,28 +329,8 @@ def _from_priors(
     sign = 1.0 - 2.0 * cells.polarity
     tilt = sign * (chunk.tilt_prior_deg[cells.image] - 90)
     shift = sign * chunk.shift_prior_px[cells.image]
+    xp = array_module(cells.tilt)
     return (
-        level.tilt_offset_deg[cells.tilt] - tilt,
-        level.shift_px[cells.shift] - shift,
+        xp.asarray(level.tilt_offset_deg)[cells.tilt] - tilt,
+        xp.asarray(level.shift_px)[cells.shift] - shift,
     )
-
-
-def cache_blocks(n: int, bytes_each: int, first: int = 0) -> Iterator[slice]:
-    """Slices of first..n that each stay within the processor's cache.
-
-    Parameters
-    ----------
-    n : int
-        End of the range.
-    bytes_each : int
-        Working memory of one item.
-    first : int
-        Start of the range.
-
-    Yields
-    ------
-    slice
-    """
-    size = max(1, _CACHE_BYTES // bytes_each)
-    for start in range(first, n, size):
-        yield slice(start, min(start + size, n))

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
+
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module, to_host
 
 COARSEST_RESOLUTION_A = 16.0
 """Levels stop being halved once the resolution is lower than this."""
@@ -227,7 +230,7 @@ def plan_levels(
                 tilt_step_deg=level.tilt_step_deg / 2**i,
                 shift_step_px=level.shift_step_px / 2**i,
                 n_axial=max(1, int(np.ceil(axial_range_px / axial_step))),
-                n_azimuth=sfft.next_fast_len(2 * resolved + 2, real=True),
+                n_azimuth=fourier.next_fast_len(2 * resolved + 2, real=True),
                 m_max=m_max,
             )
         )
@@ -261,7 +264,8 @@ class Cells:
 
     def take(self, index: NDArray[np.integer]) -> Cells:
         """Return the cells at `index`, sorted by tilt."""
-        index = index[np.argsort(self.tilt[index], kind="stable")]
+        xp = array_module(self.tilt)
+        index = index[xp.argsort(self.tilt[index], kind="stable")]
         return Cells(
             self.image[index],
             self.polarity[index],
@@ -272,19 +276,31 @@ class Cells:
 
     def divided(self) -> Cells:
         """Split every cell in two along psi, tilt and shift: the next level's."""
-        n = len(self)
-        bit = np.indices((2, 2, 2), dtype=np.int32).reshape(3, 8)
+        xp, n = array_module(self.tilt), len(self)
+        bit = xp.indices((2, 2, 2), dtype=np.int32).reshape(3, 8)
         children = Cells(
-            np.repeat(self.image, 8),
-            np.repeat(self.polarity, 8),
-            np.repeat(2 * self.psi, 8) + np.tile(bit[0], n),
-            np.repeat(2 * self.tilt, 8) + np.tile(bit[1], n),
-            np.repeat(2 * self.shift, 8) + np.tile(bit[2], n),
+            xp.repeat(self.image, 8),
+            xp.repeat(self.polarity, 8),
+            xp.repeat(2 * self.psi, 8) + xp.tile(bit[0], n),
+            xp.repeat(2 * self.tilt, 8) + xp.tile(bit[1], n),
+            xp.repeat(2 * self.shift, 8) + xp.tile(bit[2], n),
         )
-        return children.take(np.arange(len(children)))
+        return children.take(xp.arange(len(children)))
+
+    def tilt_starts(self, n_tilt: int) -> list[int]:
+        """Where the cells of each tilt begin, and where the last end, on the host.
+
+        Parameters
+        ----------
+        n_tilt : int
+            Tilts of the level.
+        """
+        xp = array_module(self.tilt)
+        starts = xp.searchsorted(self.tilt, xp.arange(n_tilt + 1))
+        return [int(start) for start in to_host(starts)]
 
 
-def complete_grid(n_images: int, level: SearchLevel) -> Cells:
+def complete_grid(n_images: int, level: SearchLevel, xp: Any = np) -> Cells:
     """All cells of a level for every image of a chunk.
 
     Parameters
@@ -293,6 +309,8 @@ def complete_grid(n_images: int, level: SearchLevel) -> Cells:
         Images in the chunk.
     level : SearchLevel
         Grid to fill.
+    xp : module
+        Array module that the cells belong to.
 
     Returns
     -------
@@ -300,6 +318,6 @@ def complete_grid(n_images: int, level: SearchLevel) -> Cells:
     """
     shape = (level.n_tilt, n_images, N_POLARITIES, level.n_psi, level.n_shift)
     tilt, image, polarity, psi, shift = (
-        axis.ravel().astype(np.int32) for axis in np.indices(shape)
+        axis.ravel().astype(np.int32) for axis in xp.indices(shape)
     )
     return Cells(image, polarity, psi, tilt, shift)
