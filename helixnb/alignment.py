@@ -21,7 +21,7 @@ from helixnb.core.fan import Fan, build_fan
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.maximization import Accumulator
 from helixnb.core.noise import residual_power
-from helixnb.core.particle_scale import shrunk_scales
+from helixnb.core.particle_scale import MOST_LEFT_OUT, left_out, shrunk_scales
 from helixnb.core.poses import Poses
 from helixnb.core.priors import Priors
 from helixnb.core.references import reference_harmonics
@@ -209,9 +209,11 @@ def _settings(job: Job, state: State, plan: Plan, priors: Priors) -> SearchSetti
 
 def _scales(job: Job, state: State) -> NDArray[np.float64]:
     """Contrast of the reference in each image, as the iteration before found it."""
-    if not job.parameters.particle_scale:
+    found = state.poses.scale
+    unfit = left_out(found, state.survey.half) > MOST_LEFT_OUT
+    if unfit or not job.parameters.particle_scale:
         return np.ones(len(job.particles))
-    return shrunk_scales(state.poses.scale, state.poses.scale_information)
+    return shrunk_scales(found, state.poses.scale_information)
 
 
 def sum_at_random_azimuths(

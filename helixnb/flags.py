@@ -9,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.claim import LEAST_SIGMA, Claim
 from helixnb.core.blind_check import BlindCheck
 from helixnb.core.fsc import HalfMapFSC
+from helixnb.core.particle_scale import MOST_LEFT_OUT, left_out
 from helixnb.core.poses import Poses
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
@@ -95,7 +97,7 @@ def _symmetry_estimate_flags(
     return flags
 
 
-def fsc_flags(fsc: HalfMapFSC, k_max: int) -> list[str]:
+def fsc_flags(fsc: HalfMapFSC, k_max: int, claim: Claim) -> list[str]:
     """Risks that the FSC curves show.
 
     Parameters
@@ -104,11 +106,20 @@ def fsc_flags(fsc: HalfMapFSC, k_max: int) -> list[str]:
         Curves of this iteration.
     k_max : int
         Last shell of the reconstruction.
+    claim : Claim
+        Resolution of this iteration.
 
     Returns
     -------
     list of str
     """
+    if claim.crossing_A < claim.resolution_A:
+        return [
+            f"The FSC falls below 0.143 at {claim.crossing_A:.1f} A, but beyond "
+            f"{claim.resolution_A:.1f} A, where the halves are independent, they agree "
+            f"no more than noise may ({claim.sigma:.1f} of {LEAST_SIGMA:g} standard "
+            "deviations): nothing finer is claimed. More images would tell."
+        ]
     nyquist = len(fsc.reported) - 1
     tail = fsc.reported[max(k_max - 3, 1) : k_max + 1].mean()
     if k_max < nyquist - 3 or tail < _ALIKE_FSC:
@@ -217,3 +228,27 @@ def polarity_flags(
     if not undecided:
         return []
     return [f"The polarity of {undecided} of {len(counts)} filaments is undecided."]
+
+
+def scale_flags(poses: Poses, half: NDArray[np.int8]) -> list[str]:
+    """Images that do not show what the map shows.
+
+    Parameters
+    ----------
+    poses : Poses
+        Of all particles.
+    half : ndarray of int8, shape (n,)
+        Half-set of each particle.
+
+    Returns
+    -------
+    list of str
+    """
+    share = left_out(poses.scale, half)
+    if share <= MOST_LEFT_OUT:
+        return []
+    return [
+        f"{share:.0%} of the images of a half-set fit the map no better than its "
+        "negative, so none is left out for it: the images may hold no signal, or have "
+        "the wrong contrast."
+    ]

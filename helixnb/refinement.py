@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from helixnb import schedule
 from helixnb.alignment import align
 from helixnb.backend import Backend
-from helixnb.core.fsc import resolution_A
+from helixnb.claim import claim
 from helixnb.core.poses import Poses
 from helixnb.core.priors import Priors, from_neighbours, seen_from_first_polarity
 from helixnb.core.reconstruction import join_low_resolution
@@ -25,6 +25,7 @@ from helixnb.flags import (
     data_flags,
     fsc_flags,
     polarity_flags,
+    scale_flags,
     symmetry_flags,
 )
 from helixnb.job import Job
@@ -83,10 +84,8 @@ def step(
         raw = raw_half_maps(job, sums)
     rng = np.random.default_rng([state.seed, iteration])
     fsc = job.fsc(raw, state.survey, rng)
-    split = int(job.box * job.pixel / parameters.split_resolution_A)
-    reached = resolution_A(fsc.frequency_per_A, fsc.reported, from_shell=split)
-    # Beyond the band of the sums there is nothing that could agree.
-    reached = max(reached, job.box_A / sums[0].grid.k_max)
+    claimed = claim(job, state.survey, fsc, sums[0].grid.k_max)
+    reached = claimed.resolution_A
     with job.clock("references"):
         nonuniform = parameters.nonuniform and not plan.bootstrapping
         local = raw if nonuniform and reached <= parameters.nonuniform_start_A else None
@@ -120,7 +119,10 @@ def step(
         fsc=fsc,
         resolution_A=reached,
         align_resolution_A=job.box_A / plan.align_k,
-        next_align_resolution_A=schedule.next_resolution(job, plan.align_k, reached),
+        # Alignment may look where it is not yet sure: independent halves tell.
+        next_align_resolution_A=schedule.next_resolution(
+            job, plan.align_k, claimed.crossing_A
+        ),
         noise_power=noise,
         spread=_updated_spread(job, poses, priors, plan.used),
         poses=poses,
@@ -131,10 +133,11 @@ def step(
         passes_left=passes_left,
         flags=tuple(
             data_flags(particles, parameters, state.survey)
-            + fsc_flags(fsc, sums[0].grid.k_max)
+            + fsc_flags(fsc, sums[0].grid.k_max, claimed)
             + symmetry_flags(scores, parameters.point_group)
             + check_flags(check)
             + polarity_flags(poses, particles.filament, dihedral=parameters.dihedral)
+            + scale_flags(poses, state.survey.half)
         ),
         seconds=job.clock.seconds,
         cells_per_image=cells,

@@ -20,6 +20,7 @@ LAYERS = (
     ("progress", "state", "survey"),
     ("masking",),
     ("job",),
+    ("claim",),
     ("schedule",),
     ("particle_pass",),
     ("alignment", "maps", "twist_rise", "flags"),

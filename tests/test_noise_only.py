@@ -34,11 +34,5 @@ def test_the_map_has_nothing_of_the_model_beyond_the_start(
 
 
 @pytest.mark.slow
-def test_the_claim_stays_near_the_start(
-    seed: int, claimed: dict[str, Any], request: pytest.FixtureRequest
-) -> None:
-    if seed == 1:
-        reason = "known limit: claims 13.8 A, four shells beyond the start"
-        # Strict, so that it is noticed once the claim is mended.
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
-    assert claimed["resolution_A"] > 14
+def test_nothing_beyond_the_start_is_claimed(claimed: dict[str, Any]) -> None:
+    assert claimed["resolution_A"] == 20.0

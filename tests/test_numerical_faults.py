@@ -1,7 +1,7 @@
 """Images and symmetries at the edge of sense: finite maps, or an error that says why.
 
 Whatever is refined here has next to nothing to resolve, so an honest claim stays at
-the resolution of the initial density, give or take what a small box cannot tell apart.
+the resolution of the initial density.
 """
 
 import shutil
@@ -24,9 +24,6 @@ from helixnb.state import State
 TWIST_DEG, RISE_A, BOX_PX, PIXEL_A = -60.0, 14.0, 32, 4.0
 PER_FILAMENT = 4
 START_A = 20.0
-#: Fourier shells that a claim may lie beyond the start: the soft edges of the masks
-#: of so small a box mix neighbouring shells.
-SHELLS = 2
 
 Images = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -101,9 +98,9 @@ def refined(folder: Path, iterations: int = 1, **parameters: Any) -> State:
 
 
 def claims_no_more_than_the_start(state: State) -> bool:
-    """Whether the claim is at most `SHELLS` Fourier shells beyond the start."""
+    """Whether the claim is the last Fourier shell that the start had, or coarser."""
     box_A = BOX_PX * PIXEL_A
-    return box_A / state.resolution_A <= box_A / START_A + SHELLS
+    return int(box_A / state.resolution_A + 1e-9) <= int(box_A / START_A)
 
 
 def first_filament(images: Images) -> Images:

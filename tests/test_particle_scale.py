@@ -9,7 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from helixnb.core.expectation import expectation
-from helixnb.core.particle_scale import ScaleFit, fit_scales, shrunk_scales
+from helixnb.core.particle_scale import (
+    ScaleFit,
+    fit_scales,
+    left_out,
+    shrunk_scales,
+)
 from helixnb.core.scoring import Chunk
 from tests.oracles import blobs, helix
 from tests.scenes import BACKEND, PIXEL_A, chunk, fan_of, level, settings, simulate
@@ -102,3 +107,9 @@ def test_negative_scales_are_left_out_and_unknown_ones_are_one() -> None:
     assert used[3] == 0
     assert used[4] == 1
     assert (used[:3] > 0).all()
+
+
+def test_the_emptier_half_tells_how_many_are_left_out() -> None:
+    scale = np.array([1.0, -0.1, np.nan, -2.0, 0.0, 1.0, -1.0, -1.0])
+    half = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int8)
+    assert left_out(scale, half) == 0.75

@@ -32,7 +32,7 @@ def test_fsc_attributes_are_the_crossings_of_the_corrected_curve(state: State) -
     falling = 1 - k / 0.2
     none = np.zeros(21)
     noise = NoiseSubstitution(4, none, none, corrected=falling, tight_corrected=none)
-    curves = HalfMapFSC(k, none, falling, none, none, noise)
+    curves = HalfMapFSC(k, none, falling, none, none, none, noise)
     shown = results.fsc(replace(state, fsc=curves))
     # 1 - k / 0.2 is 0.5 at 1/10 A and 0.143 at 0.1714 / A.
     assert shown.attrs["resolution_0.5"] == pytest.approx(10.0)

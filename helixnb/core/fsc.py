@@ -72,6 +72,8 @@ class HalfMapFSC:
     frequency_per_A : ndarray of float64, shape (n_shells,)
     unmasked, cylinder, loose, tight : ndarray of float64, shape (n_shells,)
         Without a mask and in each mask, not corrected.
+    carriers : ndarray of float64, shape (n_shells,)
+        Components that carry the curve in the cylinder, see `carriers`.
     substitution : NoiseSubstitution or None
         None if noise was not substituted.
     """
@@ -81,6 +83,7 @@ class HalfMapFSC:
     cylinder: NDArray[np.float64]
     loose: NDArray[np.float64]
     tight: NDArray[np.float64]
+    carriers: NDArray[np.float64]
     substitution: NoiseSubstitution | None
 
     @property
@@ -172,6 +175,31 @@ def shell_correlation(
     return curve
 
 
+def carriers(
+    first: NDArray[np.complex64], second: NDArray[np.complex64], box_px: int
+) -> NDArray[np.float64]:
+    """Components of equal weight that would make the FSC fluctuate as much.
+
+    With w = |F1| |F2|, the FSC of unrelated transforms has the variance
+    sum w^2 / (sum w)^2 over the shell if its components are independent. A helix
+    gathers its power in layer lines, so that few of them count.
+
+    Parameters
+    ----------
+    first, second : ndarray of complex64, shape (box, box, box // 2 + 1)
+        From `scipy.fft.rfftn`.
+    box_px : int
+        Edge of the maps, pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape (box_px // 2 + 1,)
+    """
+    weight = np.abs(first) * np.abs(second)
+    squares = shell_sums(weight * weight, box_px)
+    return shell_sums(weight, box_px) ** 2 / np.maximum(squares, 1e-300)
+
+
 def half_map_fsc(
     first: NDArray[np.float32],
     second: NDArray[np.float32],
@@ -199,9 +227,12 @@ def half_map_fsc(
     box = len(first)
     spectra = [sfft.rfftn(m, workers=-1) for m in (first, second)]
     unmasked = shell_correlation(spectra[0], spectra[1], box)
+    in_cylinder = _masked_spectra(first, second, masks.cylinder)
     inside = {
-        name: _masked(first, second, getattr(masks, name))
-        for name in ("cylinder", "loose", "tight")
+        "cylinder": shell_correlation(*in_cylinder, box),
+        "loose": _masked(first, second, masks.loose),
+        "tight": _masked(first, second, masks.tight),
+        "carriers": carriers(*in_cylinder, box),
     }
     substitution = None
     if rng is not None:
@@ -224,8 +255,14 @@ def _masked(
     first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """FSC of two maps inside a mask."""
-    spectra = [sfft.rfftn(m * mask, workers=-1) for m in (first, second)]
-    return shell_correlation(spectra[0], spectra[1], len(mask))
+    return shell_correlation(*_masked_spectra(first, second, mask), len(mask))
+
+
+def _masked_spectra(
+    first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32]
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    """Transform two maps inside a mask."""
+    return sfft.rfftn(first * mask, workers=-1), sfft.rfftn(second * mask, workers=-1)
 
 
 def _corrected(

@@ -90,6 +90,28 @@ def fit_scales(
     return ScaleFit(scale, information)
 
 
+MOST_LEFT_OUT = 0.5
+"""Share of a half-set that may be left out; beyond it the map is wrong, not they."""
+
+
+def left_out(scale: NDArray[np.float64], half: NDArray[np.int8]) -> float:
+    """Share of images that fit the reference no better than its negative.
+
+    Parameters
+    ----------
+    scale : ndarray of float64, shape (n,)
+        Estimates, nan where there is none.
+    half : ndarray of int8, shape (n,)
+        Half-set of each image, 0 or 1.
+
+    Returns
+    -------
+    float
+        That of the half-set with more of them.
+    """
+    return float(max((scale[half == h] <= 0).mean() for h in (0, 1)))
+
+
 def shrunk_scales(
     scale: NDArray[np.float64], information: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from helixnb.session.timeline import Moment
     from helixnb.state import State
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised when a file of the version before cannot be read any more."""
 
 
