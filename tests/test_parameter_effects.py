@@ -144,8 +144,15 @@ EFFECTS = {
     "mask_start_A": Effect(4.0, _poses, "mature", DYNAMIC),
     "mask_z_fraction": Effect(0.5, _poses),
     "fsc_z_fraction": Effect(0.4, lambda s: s.fsc.cylinder),
-    "nonuniform": Effect(True, _references, "mature", {"nonuniform_start_A": 24.0}),
-    "nonuniform_start_A": Effect(24.0, _references, "mature", {"nonuniform": True}),
+    "nonuniform": Effect(
+        True,
+        _references,
+        "mature",
+        {"nonuniform_start_A": 20.0, "split_resolution_A": 18.0},
+    ),
+    "nonuniform_start_A": Effect(
+        20.0, _references, "mature", {"nonuniform": True, "split_resolution_A": 18.0}
+    ),
     "b_factor_A2": Effect(90.0, lambda s: sharpened_map(s, PIXEL_A).to_numpy()),
     "split_resolution_A": Effect(12.0, _references, "mature"),
     "noise_substitution": Effect(False, lambda s: s.fsc.reported),
