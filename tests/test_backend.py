@@ -75,37 +75,69 @@ def test_map_takes_items_as_it_goes() -> None:
     assert list(results)[-1] == 99
 
 
-def test_pooled_rows_give_the_plain_sum(rng: np.random.Generator) -> None:
-    """Re sum_p a_p exp(i m phi - 2 pi i v s / D) through a half spectrum."""
-    n_azimuth, pairs, shifts = 12, 9, 4
-    parts = rng.standard_normal((2, 3, pairs))
-    amplitudes = (parts[0] + 1j * parts[1]).astype(np.complex64)
-    harmonic = rng.integers(-5, 6, pairs).astype(np.int32)
-    harmonic[:3] = 0, 4, -4
-    phase = np.exp(1j * rng.uniform(0, 6, (pairs, shifts))).astype(np.complex64)
-    spectra = BACKEND.pool_rows(amplitudes, harmonic, phase, n_azimuth // 2 + 1)
-    found = np.fft.irfft(spectra, n_azimuth, norm="forward")
-    for i in range(3):
-        for s in range(shifts):
-            for a in range(n_azimuth):
-                wave = np.exp(2j * np.pi * harmonic * a / n_azimuth)
-                expected = (amplitudes[i] * phase[:, s] * wave).sum().real
-                assert found[i, s, a] == pytest.approx(expected, abs=1e-4)
-
-
-def test_shifted_frames_and_weighed_tables(rng: np.random.Generator) -> None:
-    parts = rng.standard_normal((4, 3, 5))
-    data = (parts[:, :, :] * (1 + 2j)).astype(np.complex64)
-    phase = np.exp(1j * rng.uniform(0, 6, (2, 5))).astype(np.complex64)
+def test_shifted_frames_are_real_and_imaginary_parts_by_column(
+    rng: np.random.Generator,
+) -> None:
+    k_max = 4
+    parts = rng.standard_normal((2, k_max + 1, 3, 2 * k_max + 1))
+    data = (parts[0] + 1j * parts[1]).astype(np.complex64)
+    phase = np.exp(1j * rng.uniform(0, 6, (2, 9))).astype(np.complex64)
     frame, shift = np.array([2, 0, 2, 1]), np.array([1, 1, 0, 0], np.int32)
     moved = BACKEND.shifted_frames(data, frame, phase, shift)
-    np.testing.assert_allclose(moved, data[:, frame] * phase[shift], rtol=1e-5)
+    expected = (data[:, frame] * phase[shift]).swapaxes(1, 2)
+    for v in range(k_max + 1):
+        inside = np.hypot(v, np.arange(-k_max, k_max + 1)) <= k_max
+        np.testing.assert_allclose(
+            moved[v, ::2][inside], expected[v].real[inside], rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            moved[v, 1::2][inside], expected[v].imag[inside], rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("n_azimuth", [2, 9, 40])
+def test_tables_unfold_from_their_even_and_odd_parts(
+    n_azimuth: int, rng: np.random.Generator
+) -> None:
+    half = n_azimuth // 2 + 1
+    even, odd = rng.standard_normal((2, 3, 5, half)).astype(np.float32)
+    offset = rng.standard_normal((5, n_azimuth)).astype(np.float32)
+    out = np.empty((5, 3, n_azimuth), np.float32)
+    BACKEND.unfold_azimuths(even, odd, offset, 2.5, out)
+    for a in range(n_azimuth):
+        front = a < half
+        linear = (even + odd)[..., a] if front else (even - odd)[..., n_azimuth - a]
+        expected = 2.5 * (linear.T - offset[:, a, None])
+        np.testing.assert_allclose(out[..., a], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_weighed_tables_leave_out_those_of_no_height(rng: np.random.Generator) -> None:
     tables = rng.random((6, 7, 30)).astype(np.float32)
     messages = rng.random((2, 2, 7, 30)).astype(np.float32)
     state = np.array([0, 3, 3, 1, 2, 0], np.int32)
-    mass = BACKEND.weigh_tables(tables, messages, state)
+    height = np.array([1, 0.5, 2, 0, 1e-20, 3], np.float32)
+    tables[3] = np.nan
+    mass = BACKEND.weigh_tables(tables, messages, state, height)
     flat = messages.reshape(4, 7, 30).astype(float)
-    np.testing.assert_allclose(mass, (tables * flat[state]).sum((1, 2)), rtol=1e-5)
+    expected = height * np.nan_to_num(tables * flat[state]).sum((1, 2))
+    np.testing.assert_allclose(mass, expected, rtol=1e-5)
+
+
+def test_scratch_is_kept_for_its_name_and_thread() -> None:
+    first = BACKEND.scratch("one", (20, 5))
+    assert np.shares_memory(BACKEND.scratch("one", (4, 4)), first)
+    assert not np.shares_memory(BACKEND.scratch("two", (20, 5)), first)
+    meet = threading.Barrier(2, timeout=5)
+
+    def taken(_: int) -> np.ndarray:
+        mine = BACKEND.scratch("one", (20, 5))
+        meet.wait()
+        return mine
+
+    if BACKEND.workers < 2:  # type: ignore[attr-defined]
+        pytest.skip("only one core")
+    left, right = BACKEND.map(taken, range(2))
+    assert not np.shares_memory(left, right)
 
 
 def test_only_the_backend_compiles_and_starts_computing_threads() -> None:

@@ -61,14 +61,18 @@ class Backend(Protocol):
     ) -> None:
         """Adjoint of `gather_fan` at oversampling 1; see `cpu`."""
 
-    def pool_rows(
+    def scratch(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Uninitialised array that the next call of that name may reuse; see `cpu`."""
+
+    def unfold_azimuths(
         self,
-        amplitudes: NDArray[np.complex64],
-        harmonic: NDArray[np.int32],
-        row_phase: NDArray[np.complex64],
-        n_harmonics: int,
-    ) -> NDArray[np.complex64]:
-        """Sum rows into azimuthal spectra for every axial shift; see `cpu`."""
+        even: NDArray[np.float32],
+        odd: NDArray[np.float32],
+        offset: NDArray[np.float32],
+        power: float,
+        out: NDArray[np.float32],
+    ) -> None:
+        """Write score tables from their even and odd parts; see `cpu`."""
 
     def shifted_frames(
         self,
@@ -76,7 +80,7 @@ class Backend(Protocol):
         frame: NDArray[np.int64],
         phase: NDArray[np.complex64],
         shift: NDArray[np.int32],
-    ) -> NDArray[np.complex64]:
+    ) -> NDArray[np.float32]:
         """Copy frames and move each across the filament; see `cpu`."""
 
     def weigh_tables(
@@ -84,6 +88,7 @@ class Backend(Protocol):
         tables: NDArray[np.float32],
         messages: NDArray[np.float32],
         state: NDArray[np.int32],
+        height: NDArray[np.float32],
     ) -> NDArray[np.float64]:
         """Sum of each table times the message of its state; see `cpu`."""
 
@@ -97,9 +102,13 @@ class Backend(Protocol):
         """Sum values, or rows of values, by group; see `cpu`."""
 
     def exponentiate(
-        self, tables: NDArray[np.float32], state: NDArray[np.int32], n_states: int
-    ) -> NDArray[np.float32]:
-        """Exponentiate tables relative to the maximum of their state; see `cpu`."""
+        self,
+        tables: NDArray[np.float32],
+        highest: NDArray[np.float32],
+        state: NDArray[np.int32],
+        n_states: int,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Exponentiate tables, each relative to its maximum; see `cpu`."""
 
     def weighted_tables(
         self,
@@ -107,9 +116,9 @@ class Backend(Protocol):
         index: NDArray[np.int64],
         messages: NDArray[np.float32],
         state: NDArray[np.int32],
-        total: NDArray[np.float32],
+        share: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Take tables, times the messages of their states, over a total; see `cpu`."""
+        """Take tables, times messages and a share of each; see `cpu`."""
 
     def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
         """Parts of a range whose working memory is right for the device; see `cpu`."""

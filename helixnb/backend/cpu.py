@@ -7,7 +7,9 @@ and cached on disk, so a second process does not wait for compilation.
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +26,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _CACHE_BYTES = 4_000_000
+_NEGLIGIBLE = np.float32(-80.0)  # logarithm that single precision all but loses
 _IMAGE_TABLE = interpolation.image_table()
 _FAN_TABLE = interpolation.fan_table()
 
@@ -33,6 +36,10 @@ class CPU:
 
     name = "cpu"
     xp: Any = np
+
+    def __init__(self) -> None:
+        """Start without scratch memory."""
+        self._scratch = threading.local()
 
     @property
     def workers(self) -> int:
@@ -204,37 +211,52 @@ class CPU:
             _FAN_TABLE,
         )
 
-    def pool_rows(
-        self,
-        amplitudes: NDArray[np.complex64],
-        harmonic: NDArray[np.int32],
-        row_phase: NDArray[np.complex64],
-        n_harmonics: int,
-    ) -> NDArray[np.complex64]:
-        """Azimuthal spectra of the score for every axial shift.
+    def scratch(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Uninitialised array for a value that does not outlive the next call.
 
-        L(phi, s) = Re sum_p a_p exp(i m_p phi - 2 pi i v_p s / D) as the half
-        spectrum that `irfft` without scaling turns into L.
+        Fresh memory costs about as much to map as the products that fill it, so each
+        thread keeps one block for each name.
 
         Parameters
         ----------
-        amplitudes : ndarray of complex64, shape (n, n_pairs)
-            a_p of each cell.
-        harmonic : ndarray of int32, shape (n_pairs,)
-            Signed harmonic index m of each pair.
-        row_phase : ndarray of complex64, shape (n_pairs, n_shifts)
-            exp(-2 pi i v_p s / D).
-        n_harmonics : int
-            m_max + 1.
+        name : str
+            What it is for; the next call of that name in this thread reuses it.
+        shape : tuple of int
+            Of the array.
 
         Returns
         -------
-        ndarray of complex64, shape (n, n_shifts, n_harmonics)
+        ndarray of float32
         """
-        n_shifts = row_phase.shape[1]
-        spectra = np.zeros((len(amplitudes), n_shifts, n_harmonics), np.complex64)
-        kernels.pool(amplitudes, harmonic, row_phase, spectra)
-        return spectra
+        kept = self._scratch.__dict__
+        size = math.prod(shape)
+        if name not in kept or kept[name].size < size:
+            kept[name] = np.empty(size, np.float32)
+        block: NDArray[np.float32] = kept[name][:size].reshape(shape)
+        return block
+
+    def unfold_azimuths(
+        self,
+        even: NDArray[np.float32],
+        odd: NDArray[np.float32],
+        offset: NDArray[np.float32],
+        power: float,
+        out: NDArray[np.float32],
+    ) -> None:
+        """Write score tables over a whole turn from their even and odd parts.
+
+        Parameters
+        ----------
+        even, odd : ndarray of float32, shape (n_axial, n, n_azimuth // 2 + 1)
+            Parts of the linear term at azimuths from 0 to half a turn.
+        offset : ndarray of float32, shape (n, n_azimuth)
+            Subtracted from each cell at all axial shifts.
+        power : float
+            Multiplied with the result.
+        out : ndarray of float32, shape (n, n_axial, n_azimuth)
+            Where to write the tables.
+        """
+        kernels.unfold(even, odd, offset, np.float32(power), out)
 
     def shifted_frames(
         self,
@@ -242,7 +264,7 @@ class CPU:
         frame: NDArray[np.int64],
         phase: NDArray[np.complex64],
         shift: NDArray[np.int32],
-    ) -> NDArray[np.complex64]:
+    ) -> NDArray[np.float32]:
         """Copy frames and move each across the filament.
 
         Parameters
@@ -258,9 +280,11 @@ class CPU:
 
         Returns
         -------
-        ndarray of complex64, shape (n_rows, n, n_columns)
+        ndarray of float32, shape (n_rows, 2 n_columns, n)
+            Real and imaginary part of each column in turn; scratch.
         """
-        out = np.empty((data.shape[0], len(frame), data.shape[2]), np.complex64)
+        n_rows, _, n_columns = data.shape
+        out = self.scratch("shifted", (n_rows, 2 * n_columns, len(frame)))
         kernels.shift(data, frame, phase, shift, out)
         return out
 
@@ -269,8 +293,9 @@ class CPU:
         tables: NDArray[np.float32],
         messages: NDArray[np.float32],
         state: NDArray[np.int32],
+        height: NDArray[np.float32],
     ) -> NDArray[np.float64]:
-        """Sum of each table times the message of its state.
+        """Sum of each table times the message of its state, times its height.
 
         Parameters
         ----------
@@ -280,6 +305,8 @@ class CPU:
             Weight of each axial shift and azimuth, by state.
         state : ndarray of int32, shape (n,)
             Index into the leading axes of `messages`, flattened.
+        height : ndarray of float32, shape (n,)
+            Scale of each table; where it is 0 the table is not read.
 
         Returns
         -------
@@ -287,7 +314,8 @@ class CPU:
         """
         size = tables[0].size
         mass = np.empty(len(tables))
-        kernels.weigh(tables.reshape(-1, size), messages.reshape(-1, size), state, mass)
+        messages = messages.reshape(-1, size)
+        kernels.weigh(tables.reshape(-1, size), messages, state, height, mass)
         return mass
 
     def group_sums(
@@ -308,7 +336,7 @@ class CPU:
         n_groups : int
             Number of groups; those without members get 0.
         weight : ndarray of float32, shape (n,), optional
-            Factor of each row.
+            Factor of each row; rows of weight 0 are not read.
 
         Returns
         -------
@@ -318,20 +346,27 @@ class CPU:
             return np.bincount(group, values, n_groups)
         if weight is None:
             weight = np.ones(len(group), np.float32)
+        row = np.flatnonzero(weight)
         select = csr_array(
-            (weight, (group, np.arange(len(group)))), shape=(n_groups, len(group))
+            (weight[row], (group[row], row)), shape=(n_groups, len(group))
         )
         return select @ values
 
     def exponentiate(
-        self, tables: NDArray[np.float32], state: NDArray[np.int32], n_states: int
-    ) -> NDArray[np.float32]:
-        """Exponentiate tables in place, relative to the maximum of their state.
+        self,
+        tables: NDArray[np.float32],
+        highest: NDArray[np.float32],
+        state: NDArray[np.int32],
+        n_states: int,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Exponentiate tables in place, each relative to its own maximum.
 
         Parameters
         ----------
         tables : ndarray of float32, shape (n, n_axial, n_azimuth)
-            Logarithms; their exponentials afterwards.
+            Logarithms; their exponentials afterwards, except where `height` is 0.
+        highest : ndarray of float32, shape (n,)
+            Maximum of each table.
         state : ndarray of int32, shape (n,)
             State of each table.
         n_states : int
@@ -339,19 +374,20 @@ class CPU:
 
         Returns
         -------
-        ndarray of float32, shape (n_states,)
-            Those maxima; minus infinity where a state has no table.
+        height : ndarray of float32, shape (n,)
+            Maximum of each table over that of its state; 0 if negligible.
+        peak : ndarray of float32, shape (n_states,)
+            Logarithm of the maxima of states; minus infinity for those without table.
         """
         peak = np.full(n_states, -np.inf, np.float32)
-        highest = np.empty(len(tables), np.float32)
-        for rows in self.blocks(0, len(tables), tables[0].nbytes):
-            highest[rows] = tables[rows].max((1, 2))
         np.maximum.at(peak, state, highest)
-        for rows in self.blocks(0, len(tables), tables[0].nbytes):
-            block = tables[rows]
-            block -= peak[state[rows], None, None]
-            np.exp(block, out=block)
-        return peak
+        depth = highest - peak[state]
+        height = np.where(depth > _NEGLIGIBLE, np.exp(depth), np.float32(0))
+        for i in np.flatnonzero(height):
+            table = tables[i]
+            table -= highest[i]
+            np.exp(table, out=table)
+        return height, peak
 
     def weighted_tables(
         self,
@@ -359,9 +395,9 @@ class CPU:
         index: NDArray[np.int64],
         messages: NDArray[np.float32],
         state: NDArray[np.int32],
-        total: NDArray[np.float32],
+        share: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Take some tables, times the messages of their states, over a total.
+        """Take some tables, times the messages of their states and a share of each.
 
         Parameters
         ----------
@@ -373,8 +409,8 @@ class CPU:
             As for `weigh_tables`.
         state : ndarray of int32, shape (n_kept,)
             State of each table taken.
-        total : ndarray of float32, shape (n_kept,)
-            Divisor of each.
+        share : ndarray of float32, shape (n_kept,)
+            Factor of each.
 
         Returns
         -------
@@ -382,7 +418,7 @@ class CPU:
         """
         weights = tables[index]
         weights *= messages.reshape(-1, *tables.shape[1:])[state]
-        weights /= total[:, None, None]
+        weights *= share[:, None, None]
         return weights
 
     def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:

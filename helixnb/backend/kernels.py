@@ -193,48 +193,46 @@ def scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def pool(amplitudes, harmonic, phase, spectra):  # type: ignore[no-untyped-def]
-    """Add a_p exp(-i x) / 2 at |m|, conjugated for m < 0, and whole at m = 0."""
-    n_shifts, n_harmonics = spectra.shape[1:]
-    cosine, sine = phase.real.copy(), phase.imag.copy()
-    real = np.empty((n_harmonics, n_shifts), np.float32)
-    imaginary = np.empty((n_harmonics, n_shifts), np.float32)
-    half = np.float32(0.5)
-    for row in range(len(amplitudes)):
-        real[:] = 0
-        imaginary[:] = 0
-        for p in range(len(harmonic)):
-            m = harmonic[p]
-            factor = half if m != 0 else np.float32(1.0)
-            sign = factor if m >= 0 else -factor
-            a = amplitudes[row, p].real
-            b = amplitudes[row, p].imag
-            re, im = real[abs(m)], imaginary[abs(m)]
-            for s in range(n_shifts):
-                re[s] += factor * (a * cosine[p, s] - b * sine[p, s])
-                im[s] += sign * (a * sine[p, s] + b * cosine[p, s])
-        for s in range(n_shifts):
-            for m in range(n_harmonics):
-                spectra[row, s, m] = complex(real[m, s], imaginary[m, s])
+def unfold(even, odd, offset, power, out):  # type: ignore[no-untyped-def]
+    """out(phi) = even + odd, out(-phi) = even - odd, less the offset of the cell."""
+    n_cells, n_axial, n_azimuth = out.shape
+    half = n_azimuth // 2 + 1
+    for i in range(n_cells):
+        first, second = offset[i, :half], offset[i, half:]
+        for s in range(n_axial):
+            e, o = even[s, i], odd[s, i]
+            # Loops are vectorised only where their bound is an array's length.
+            front, back = out[i, s, :half], out[i, s, half:]
+            for a in range(front.shape[0]):
+                front[a] = power * (e[a] + o[a] - first[a])
+            for a in range(back.shape[0]):
+                b = np.uint64(back.shape[0] - a)
+                back[a] = power * (e[b] - o[b] - second[a])
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def shift(data, frame, phase, shift, out):  # type: ignore[no-untyped-def]
-    """out[v, i] = data[v, frame[i]] * phase[shift[i]]."""
-    n_columns = data.shape[2]
-    for row in range(data.shape[0]):
+    """out[v, :, i] = data[v, frame[i]] * phase[shift[i]], inside the circle."""
+    k_max = len(data) - 1
+    for v in range(k_max + 1):
+        reach = int(np.sqrt(k_max * k_max - v * v))
         for i in range(len(frame)):
-            source = data[row, frame[i]]
+            source = data[v, frame[i]]
             turn = phase[shift[i]]
-            for column in range(n_columns):
-                out[row, i, column] = source[column] * turn[column]
+            for column in range(k_max - reach, k_max + reach + 1):
+                value = source[column] * turn[column]
+                out[v, 2 * column, i] = value.real
+                out[v, 2 * column + 1, i] = value.imag
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def weigh(tables, messages, state, mass):  # type: ignore[no-untyped-def]
+def weigh(tables, messages, state, height, mass):  # type: ignore[no-untyped-def]
     """Dot product of each table with its message, double-precision partial sums."""
     size = tables.shape[1]
     for i in range(len(tables)):
+        mass[i] = 0.0
+        if height[i] == 0:
+            continue
         table = tables[i]
         message = messages[state[i]]
         total = 0.0
@@ -243,7 +241,7 @@ def weigh(tables, messages, state, mass):  # type: ignore[no-untyped-def]
             for j in range(first, min(first + 64, size)):
                 part += table[j] * message[j]
             total += part  # type: ignore[assignment]
-        mass[i] = total
+        mass[i] = height[i] * total
 
 
 @njit(nogil=True, fastmath=True, cache=True)

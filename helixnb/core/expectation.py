@@ -139,12 +139,12 @@ def expectation(
         prior = log_prior(chunk, cells, fan.level, settings.spread)
         # Coarse levels prune by the true posterior, however hard the last one is.
         power = settings.likelihood_power if fan is fans[-1] else 1.0
-        tables = score_cells(cells, frames, fan, prior, power, backend)
+        tables, highest = score_cells(cells, frames, fan, prior, power, backend)
         scored += len(cells)
         state = cells.image * N_POLARITIES + cells.polarity
-        peak = _to_likelihood(tables, state, len(chunk), backend)
-        messages = _messages(chunk, state, tables, peak, settings, backend)
-        mass = backend.weigh_tables(tables, messages, state)
+        height, peak = _to_likelihood(tables, highest, state, len(chunk), backend)
+        messages = _messages(chunk, state, tables, height, peak, settings, backend)
+        mass = backend.weigh_tables(tables, messages, state, height)
         if fan is fans[-1]:
             kept = _heaviest(
                 cells.image, mass, len(chunk), settings.pruned_mass, backend
@@ -153,27 +153,42 @@ def expectation(
             kept = _survivors(state, mass, len(chunk), settings.pruned_mass, backend)
             cells = cells.take(kept).divided()
     return _final_posterior(
-        chunk, fans[-1], cells, tables, messages, mass, kept, peak, scored, backend
+        chunk,
+        fans[-1],
+        cells,
+        tables,
+        height,
+        messages,
+        mass,
+        kept,
+        peak,
+        scored,
+        backend,
     )
 
 
 def _to_likelihood(
     tables: NDArray[np.float32],
+    highest: NDArray[np.float32],
     state: NDArray[np.int32],
     n_images: int,
     backend: Backend,
-) -> NDArray[np.float64]:
-    """Exponentiate in place, each (image, polarity) relative to its maximum.
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Exponentiate in place, each cell relative to its own maximum.
 
-    Returns the logarithm of those maxima, shape (n_images, 2).
+    Cells too low to count in single precision get a height of 0 and stay as they are.
+
+    Returns the height of each cell over the highest of its (image, polarity), and the
+    logarithm of those maxima, shape (n_images, 2).
     """
     xp = array_module(tables)
-    peak = backend.exponentiate(tables, state, n_images * N_POLARITIES)
+    n_states = n_images * N_POLARITIES
+    height, peak = backend.exponentiate(tables, highest, state, n_states)
     log_scale = peak.astype(np.float64).reshape(n_images, N_POLARITIES)
     # A polarity without cells was dropped for lack of mass at an earlier level: its
     # empty table rules it out, and any finite scale will do.
     scale = log_scale.max(1, keepdims=True)
-    return xp.where(xp.isfinite(log_scale), log_scale, scale)
+    return height, xp.where(xp.isfinite(log_scale), log_scale, scale)
 
 
 def _final_posterior(
@@ -181,6 +196,7 @@ def _final_posterior(
     fan: Fan,
     cells: Cells,
     tables: NDArray[np.float32],
+    height: NDArray[np.float32],
     messages: NDArray[np.float32],
     mass: NDArray[np.float64],
     kept: NDArray[np.int64],
@@ -194,9 +210,8 @@ def _final_posterior(
     total = backend.group_sums(mass[kept], cells.image[kept], len(chunk))
     cells_kept = cells.take(kept)
     state = cells_kept.image * N_POLARITIES + cells_kept.polarity
-    weights = backend.weighted_tables(
-        tables, kept, messages, state, total[cells_kept.image].astype(np.float32)
-    )
+    share = (height[kept] / total[cells_kept.image]).astype(np.float32)
+    weights = backend.weighted_tables(tables, kept, messages, state, share)
     # Messages carry the scale of the tables; the prior itself does not.
     with np.errstate(divide="ignore"):
         prior_mass = xp.log(messages.sum((2, 3), dtype=np.float64)) - peak
@@ -214,6 +229,7 @@ def _messages(
     chunk: Chunk,
     state: NDArray[np.int32],
     tables: NDArray[np.float32],
+    height: NDArray[np.float32],
     log_scale: NDArray[np.float64],
     settings: SearchSettings,
     backend: Backend,
@@ -221,7 +237,7 @@ def _messages(
     """Prior of every image over (polarity, axial shift, azimuth)."""
     shape = (len(chunk), N_POLARITIES, *tables.shape[1:])
     pooled = backend.group_sums(
-        tables.reshape(len(state), -1), state, len(chunk) * N_POLARITIES
+        tables.reshape(len(state), -1), state, len(chunk) * N_POLARITIES, height
     )
     evidence = pooled.reshape(shape)
     messages = array_module(tables).empty(shape, np.float32)

@@ -17,6 +17,7 @@ from helixnb.backend import Backend, fourier
 from helixnb.backend.arrays import array_module, to_host
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.halfplane import HalfPlane
+from helixnb.core.pooling import Pooling
 from helixnb.core.search import SearchLevel
 
 PAIR_TOLERANCE_NATS = 0.2
@@ -37,8 +38,8 @@ class Fan:
         Pairs of row v are row_start[v]:row_start[v + 1]; on the host.
     values : list of list of ndarray of complex64
         values[tilt][v], shape (columns of the row, pairs of the row).
-    row_phase : ndarray of complex64, shape (n_pairs, n_axial)
-        exp(-2 pi i v s / D).
+    pooling : Pooling
+        How amplitudes of the pairs become score tables.
     ring_power : ndarray of float32, shape (n_tilt, k_max + 1, n_azimuth)
         1/2 sum of |P_phi|^2 over each ring, conjugates counted.
     expected_nats : float
@@ -50,7 +51,7 @@ class Fan:
     harmonic: NDArray[np.int32]
     row_start: NDArray[np.int64]
     values: list[list[NDArray[np.complex64]]]
-    row_phase: NDArray[np.complex64]
+    pooling: Pooling
     ring_power: NDArray[np.float32]
     expected_nats: float
 
@@ -130,13 +131,14 @@ def build_fan(
     ]
     box = grid.box_px
     phase = np.exp(-2j * np.pi * np.outer(row, level.axial_px) / box)
+    harmonic = (index - m_max).astype(np.int32)
     return Fan(
         level=level,
         box_px=grid.box_px,
-        harmonic=xp.asarray((index - m_max).astype(np.int32)),
+        harmonic=xp.asarray(harmonic),
         row_start=row_start,
         values=values,
-        row_phase=xp.asarray(phase.astype(np.complex64)),
+        pooling=Pooling.of_pairs(harmonic, row_start, phase, level.n_azimuth, xp),
         ring_power=xp.stack(
             list(
                 backend.map(

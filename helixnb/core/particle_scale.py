@@ -75,7 +75,7 @@ def fit_scales(
     cells = posterior.cells.take(best)
     frames = make_frames(chunk, cells, fan.level, noise_power, spacing_per_A, backend)
     flat = xp.zeros(len(cells), np.float32)
-    scores = score_cells(cells, frames, fan, flat, 1.0, backend)
+    scores, _ = score_cells(cells, frames, fan, flat, 1.0, backend)
     weights = posterior.weights[best].reshape(len(cells), -1)
     pose = weights.argmax(1)
     azimuth = pose % fan.level.n_azimuth

@@ -8,7 +8,7 @@ azimuth phi and axial shift s is
                 - 1/2 sum_ring <C^2 / noise> |P_phi|^2
 
 (components with v > 0 counted twice): a small matrix product for each row v over the
-kept pairs, row phases for s, and one FFT over n for all azimuths.
+kept pairs, then row phases for s and waves over all azimuths (`pooling`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.backend import Backend, fourier
+from helixnb.backend import Backend
 from helixnb.backend.arrays import array_module
 from helixnb.core.fan import Fan
 from helixnb.core.halfplane import HalfPlane
+from helixnb.core.pooling import real_form
 from helixnb.core.search import N_POLARITIES, Cells, PoseSpread, SearchLevel
 
 
@@ -149,7 +150,7 @@ def score_cells(
     log_prior: NDArray[np.float32],
     power: float,
     backend: Backend,
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Log of (likelihood times prior) to a power, for every cell.
 
     Parameters
@@ -169,32 +170,37 @@ def score_cells(
 
     Returns
     -------
-    ndarray of float32, shape (n_cells, n_axial, n_azimuth)
-        Relative to pure noise, natural log.
+    scores : ndarray of float32, shape (n_cells, n_axial, n_azimuth)
+        Relative to pure noise, natural log; scratch of the backend.
+    highest : ndarray of float32, shape (n_cells,)
+        Maximum of each table.
     """
     level, xp = fan.level, array_module(frames.data)
     plane = HalfPlane(level.k_max)
     phase = np.exp(-2j * np.pi * np.outer(level.shift_px, plane.u) / fan.box_px)
     shift_phase = xp.asarray(phase.astype(np.complex64))
     ring_weight = _ring_means(frames.power, plane, backend)
-    out = xp.empty((len(cells), level.n_axial, level.n_azimuth), np.float32)
+    shape = (len(cells), level.n_axial, level.n_azimuth)
+    out = backend.scratch("tables", shape)
+    highest = xp.empty(len(cells), np.float32)
     starts = cells.tilt_starts(level.n_tilt)
-    bytes_each = frames.data[:, 0].nbytes + 2 * out[:1].nbytes
+    bytes_each = frames.data[:, 0].nbytes + 16 * len(fan.harmonic) + 8 * out[0].size
     for tilt in range(level.n_tilt):
+        if starts[tilt] == starts[tilt + 1]:
+            continue
+        matrices = _row_matrices(fan, tilt, plane)
         for rows in backend.blocks(starts[tilt], starts[tilt + 1], bytes_each):
             frame = frames.of_cell[rows]
             data = backend.shifted_frames(
                 frames.data, frame, shift_phase, cells.shift[rows]
             )
-            amplitudes = _row_products(data, fan, tilt, plane)
-            spectra = backend.pool_rows(
-                amplitudes, fan.harmonic, fan.row_phase, level.n_azimuth // 2 + 1
-            )
-            scores = fourier.irfft(spectra, level.n_azimuth, axis=-1, norm="forward")
-            offset = log_prior[rows, None] - ring_weight[frame] @ fan.ring_power[tilt]
-            scores += offset[:, None, :]
-            xp.multiply(scores, np.float32(power), out=out[rows])
-    return out
+            amplitudes = _amplitudes(data, matrices, fan, plane, backend)
+            even, odd = fan.pooling.waves(amplitudes, backend)
+            offset = ring_weight[frame] @ fan.ring_power[tilt]
+            offset -= log_prior[rows, None]
+            backend.unfold_azimuths(even, odd, offset, power, out[rows])
+            out[rows].reshape(len(frame), -1).max(1, out=highest[rows])
+    return out, highest
 
 
 def reference_power(
@@ -229,19 +235,30 @@ def reference_power(
     ).astype(np.float64)
 
 
-def _row_products(
-    data: NDArray[np.complex64], fan: Fan, tilt: int, plane: HalfPlane
-) -> NDArray[np.complex64]:
-    """A[cell, pair] = multiplicity * sum_u data[v, cell, u] H[u, pair]."""
-    xp = array_module(data)
-    amplitudes = xp.empty((data.shape[1], len(fan.harmonic)), np.complex64)
-    for v in range(plane.n_rows):
-        first, last = fan.row_start[v], fan.row_start[v + 1]
-        if first == last:
+def _row_matrices(fan: Fan, tilt: int, plane: HalfPlane) -> list[NDArray[np.float32]]:
+    """Real forms of the reference's rows, conjugate components counted."""
+    return [
+        real_form(values, 1.0 if v == 0 else 2.0)
+        for v, values in zip(plane.v, fan.values[tilt], strict=True)
+    ]
+
+
+def _amplitudes(
+    data: NDArray[np.float32],
+    matrices: list[NDArray[np.float32]],
+    fan: Fan,
+    plane: HalfPlane,
+    backend: Backend,
+) -> NDArray[np.float32]:
+    """A[pair, cell] = sum_u H[u, pair] data[v, u, cell], as `Pooling` wants it."""
+    shape = (2 * len(fan.harmonic), data.shape[2])
+    xp, amplitudes = array_module(data), backend.scratch("amplitudes", shape)
+    for v, matrix in enumerate(matrices):
+        if not len(matrix):
             continue
+        out = amplitudes[2 * fan.row_start[v] : 2 * fan.row_start[v + 1]]
         columns = plane.columns_of_row(v)
-        product = data[v, :, columns] @ fan.values[tilt][v]
-        amplitudes[:, first:last] = product if v == 0 else 2 * product
+        xp.matmul(matrix, data[v, 2 * columns.start : 2 * columns.stop], out=out)
     return amplitudes
 
 
