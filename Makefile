@@ -10,7 +10,8 @@ VENV ?= .venv-$(notdir $(PYTHON))
 endif
 
 BIN := $(VENV)/bin
-SOURCES := helixnb tests $(wildcard benchmarks)
+SOURCES := conftest.py helixnb tests docs $(wildcard benchmarks)
+PAGES := README.md CONTRIBUTING.md docs
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 PYTEST_FLAGS ?=
 
@@ -47,7 +48,7 @@ lint: $(VENV)/.stamp-test $(VENV)/.stamp-dev
 	$(BIN)/mypy
 
 test-python: $(VENV)/.stamp-test
-	$(BIN)/pytest -m "not browser and not slow" $(PYTEST_FLAGS) tests
+	$(BIN)/pytest -m "not browser and not slow" $(PYTEST_FLAGS) tests $(PAGES)
 
 test-notebooks: $(VENV)/.stamp-test
 ifneq ($(NOTEBOOKS),)
@@ -67,7 +68,8 @@ audit: $(VENV)/.stamp-test
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r binder/requirements.txt
 
 docs: $(VENV)/.stamp-docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/check_site.py site
 
 clean:
 	rm -rf .venv .venv-* demo site build dist .pytest_cache .mypy_cache .ruff_cache
