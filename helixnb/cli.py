@@ -12,6 +12,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from helixnb.commands.bench import add_bench
 from helixnb.commands.demo import add_demo
 from helixnb.commands.expand import add_expand
 from helixnb.commands.refine import add_refine, add_resume
@@ -77,4 +78,5 @@ def _parser() -> argparse.ArgumentParser:
     add_serve(commands)
     add_demo(commands)
     add_simulate(commands)
+    add_bench(commands)
     return parser

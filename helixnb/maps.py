@@ -19,9 +19,10 @@ from helixnb.state import Survey
 def _symmetric(job: Job, sums: Accumulator) -> Accumulator:
     """Apply what symmetry there is; without twist and rise only the point group."""
     symmetry = job.parameters.symmetry
-    if symmetry is not None:
-        return symmetrised(sums, symmetry, job.order(), job.pixel)
-    return dyad_averaged(sums) if job.parameters.dihedral else sums
+    with job.clock("symmetrise"):
+        if symmetry is not None:
+            return symmetrised(sums, symmetry, job.order(), job.pixel)
+        return dyad_averaged(sums) if job.parameters.dihedral else sums
 
 
 def _map(

@@ -216,6 +216,8 @@ def align_half(
                 run.backend,
             )
             found = summarise(chunk, posterior, fit, run.grid.cyclic, run.backend)
+        run.clock.count("poses", posterior.poses_scored)
+        run.clock.count("flops", posterior.flops)
         sums = Accumulator.empty(run.grid, run.backend.xp)
         run.accumulate(sums, members, chunk, posterior)
         return members, sums, found, posterior.cells_scored

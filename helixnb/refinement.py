@@ -49,6 +49,7 @@ def step(
     backend: Backend,
     progress: Progress,
     static_mask: NDArray[np.float32] | None = None,
+    clock: Stopwatch | None = None,
 ) -> State:
     """Run one iteration.
 
@@ -66,12 +67,15 @@ def step(
         Told what is being done.
     static_mask : ndarray of float32, shape (box, box, box), or None
         The user's mask for references; used if ``parameters.mask`` is "static".
+    clock : Stopwatch, optional
+        Collects the time of each stage; the state tells the wall time in any case.
 
     Returns
     -------
     State
     """
-    job = Job(particles, parameters, backend, progress, Stopwatch(), static_mask)
+    clock = clock or Stopwatch()
+    job = Job(particles, parameters, backend, progress, clock, static_mask)
     iteration = state.iteration + 1
     plan = schedule.plan(job, state)
     priors = _priors(job, state, plan.bootstrapping)

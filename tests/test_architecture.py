@@ -35,7 +35,7 @@ LAYERS = (
         "expansion",
         "simulate",
     ),
-    ("session",),
+    ("session", "benchmark"),
     ("dashboards", "report", "serving"),
     ("commands",),
     ("cli",),

@@ -8,7 +8,7 @@ is lost at each level.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -84,8 +84,11 @@ class Posterior:
     log_evidence : ndarray of float64, shape (n_images,)
         Log of the marginal likelihood relative to pure noise, with the prior from
         the rest of the filament.
-    cells_scored : int
-        Cells whose score was computed, over all levels.
+    cells_scored, poses_scored : int
+        Cells whose score was computed over all levels, and those times azimuths and
+        axial shifts.
+    flops : int
+        Floating-point operations of the matrix products that took.
     """
 
     level: SearchLevel
@@ -93,7 +96,9 @@ class Posterior:
     weights: NDArray[np.float32]
     mass: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
-    cells_scored: int
+    cells_scored: int = 0
+    poses_scored: int = 0
+    flops: int = 0
 
 
 def expectation(
@@ -131,7 +136,7 @@ def expectation(
     cells = complete_grid(len(chunk), level, xp)
     near = near_priors(chunk, cells, level, settings.spread)
     cells = cells.take(xp.flatnonzero(near))
-    scored = 0
+    scored = poses = flops = 0
     for fan in fans:
         frames = make_frames(
             chunk, cells, fan.level, noise_power, spacing_per_A, backend
@@ -141,6 +146,8 @@ def expectation(
         power = settings.likelihood_power if fan is fans[-1] else 1.0
         tables, highest = score_cells(cells, frames, fan, prior, power, backend)
         scored += len(cells)
+        poses += tables.size
+        flops += len(cells) * fan.flops_per_cell
         state = cells.image * N_POLARITIES + cells.polarity
         height, peak = _to_likelihood(tables, highest, state, len(chunk), backend)
         messages = _messages(chunk, state, tables, height, peak, settings, backend)
@@ -152,19 +159,10 @@ def expectation(
         else:
             kept = _survivors(state, mass, len(chunk), settings.pruned_mass, backend)
             cells = cells.take(kept).divided()
-    return _final_posterior(
-        chunk,
-        fans[-1],
-        cells,
-        tables,
-        height,
-        messages,
-        mass,
-        kept,
-        peak,
-        scored,
-        backend,
+    found = _final_posterior(
+        chunk, fans[-1], cells, tables, height, messages, mass, kept, peak, backend
     )
+    return replace(found, cells_scored=scored, poses_scored=poses, flops=flops)
 
 
 def _to_likelihood(
@@ -201,7 +199,6 @@ def _final_posterior(
     mass: NDArray[np.float64],
     kept: NDArray[np.int64],
     peak: NDArray[np.float64],
-    scored: int,
     backend: Backend,
 ) -> Posterior:
     """Keep the heaviest cells, normalised to probabilities."""
@@ -221,7 +218,6 @@ def _final_posterior(
         weights=weights,
         mass=mass[kept] / total[cells_kept.image],
         log_evidence=xp.log(total) - xp.logaddexp(prior_mass[:, 0], prior_mass[:, 1]),
-        cells_scored=scored,
     )
 
 

@@ -9,6 +9,7 @@ the smallest are dropped while the expected log-likelihood they carry,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,15 @@ class Fan:
     pooling: Pooling
     ring_power: NDArray[np.float32]
     expected_nats: float
+
+    @cached_property
+    def flops_per_cell(self) -> int:
+        """Floating-point operations of the matrix products that score one cell."""
+        plane = HalfPlane(self.level.k_max)
+        lengths = [plane.columns_of_row(v) for v in range(plane.n_rows)]
+        columns = np.array([c.stop - c.start for c in lengths])
+        rows = int((np.diff(self.row_start) * columns).sum())
+        return 8 * rows + self.pooling.flops_per_cell
 
 
 def keep_pairs(nats: NDArray[np.float64]) -> NDArray[np.bool_]:

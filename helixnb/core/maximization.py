@@ -98,7 +98,7 @@ class Accumulator:
         for tilt in range(level.n_tilt):
             if starts[tilt] == starts[tilt + 1]:
                 continue
-            data, weight = _fan_sums(
+            data, weight = fan_sums(
                 posterior, frames, starts[tilt], starts[tilt + 1], self, backend
             )
             offset = level.tilt_offset_deg[tilt]
@@ -124,7 +124,7 @@ def joined(first: Accumulator, second: Accumulator) -> Accumulator:
     )
 
 
-def _fan_sums(
+def fan_sums(
     posterior: Posterior,
     frames: Frames,
     first: int,
@@ -132,7 +132,26 @@ def _fan_sums(
     accumulator: Accumulator,
     backend: Backend,
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-    """Sum data (v, u, m) and weights (v, u, w) of all cells at one tilt."""
+    """Sum data and weights of all cells at one tilt.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Weights of the poses, sorted by tilt.
+    frames : Frames
+        Data of the posterior's cells.
+    first, last : int
+        The cells of the tilt.
+    accumulator : Accumulator
+        Tells the grid.
+    backend : Backend
+        Where it runs.
+
+    Returns
+    -------
+    data : ndarray of complex64, shape (n_rows, n_columns, n_m)
+    weight : ndarray of complex64, shape (n_rows, n_columns, 2 n_w + 1)
+    """
     level, grid, xp = posterior.level, accumulator.grid, backend.xp
     plane = HalfPlane(grid.k_max)
     n_w = accumulator.weight.shape[-1] // 2

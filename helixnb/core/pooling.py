@@ -45,6 +45,12 @@ class Pooling:
     cosine: NDArray[np.float32]
     sine: NDArray[np.float32]
 
+    @property
+    def flops_per_cell(self) -> int:
+        """Floating-point operations of the second and third product for one cell."""
+        waves = 2 * len(self.phase[0]) * self.cosine.size
+        return 2 * sum(matrix.size for matrix in self.phase) + waves
+
     @classmethod
     def of_pairs(
         cls,

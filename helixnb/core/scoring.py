@@ -188,13 +188,13 @@ def score_cells(
     for tilt in range(level.n_tilt):
         if starts[tilt] == starts[tilt + 1]:
             continue
-        matrices = _row_matrices(fan, tilt, plane)
+        matrices = row_matrices(fan, tilt, plane)
         for rows in backend.blocks(starts[tilt], starts[tilt + 1], bytes_each):
             frame = frames.of_cell[rows]
             data = backend.shifted_frames(
                 frames.data, frame, shift_phase, cells.shift[rows]
             )
-            amplitudes = _amplitudes(data, matrices, fan, plane, backend)
+            amplitudes = row_products(data, matrices, fan, plane, backend)
             even, odd = fan.pooling.waves(amplitudes, backend)
             offset = ring_weight[frame] @ fan.ring_power[tilt]
             offset -= log_prior[rows, None]
@@ -235,22 +235,56 @@ def reference_power(
     ).astype(np.float64)
 
 
-def _row_matrices(fan: Fan, tilt: int, plane: HalfPlane) -> list[NDArray[np.float32]]:
-    """Real forms of the reference's rows, conjugate components counted."""
+def row_matrices(fan: Fan, tilt: int, plane: HalfPlane) -> list[NDArray[np.float32]]:
+    """Real forms of the reference's rows at one tilt, conjugate components counted.
+
+    Parameters
+    ----------
+    fan : Fan
+        The reference.
+    tilt : int
+        Of the level.
+    plane : HalfPlane
+        Of the level.
+
+    Returns
+    -------
+    list of ndarray of float32, shape (2 pairs, 2 columns)
+        One for each row v, as from `real_form`.
+    """
     return [
         real_form(values, 1.0 if v == 0 else 2.0)
         for v, values in zip(plane.v, fan.values[tilt], strict=True)
     ]
 
 
-def _amplitudes(
+def row_products(
     data: NDArray[np.float32],
     matrices: list[NDArray[np.float32]],
     fan: Fan,
     plane: HalfPlane,
     backend: Backend,
 ) -> NDArray[np.float32]:
-    """A[pair, cell] = sum_u H[u, pair] data[v, u, cell], as `Pooling` wants it."""
+    """Amplitudes A[pair, cell] = sum_u H[u, pair] data[v, u, cell].
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (n_rows, 2 n_columns, n_cells)
+        From `Backend.shifted_frames`.
+    matrices : list of ndarray of float32
+        From `row_matrices`.
+    fan : Fan
+        The reference.
+    plane : HalfPlane
+        Of its level.
+    backend : Backend
+        Where it runs.
+
+    Returns
+    -------
+    ndarray of float32, shape (2 n_pairs, n_cells)
+        As `Pooling.waves` takes it; scratch of the backend.
+    """
     shape = (2 * len(fan.harmonic), data.shape[2])
     xp, amplitudes = array_module(data), backend.scratch("amplitudes", shape)
     for v, matrix in enumerate(matrices):
