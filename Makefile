@@ -10,16 +10,28 @@ VENV ?= .venv-$(notdir $(PYTHON))
 endif
 
 BIN := $(VENV)/bin
-SOURCES := conftest.py helixnb tests docs $(wildcard benchmarks)
+SOURCES := conftest.py helixnb tests docs binder $(wildcard benchmarks)
 PAGES := README.md CONTRIBUTING.md docs
+
+# Made of binder/ alone, with its interpreter if that is there.
+BINDER := .venv-binder
+BINDER_PYTHON ?= $(shell command -v $(subst -,,$(file <binder/runtime.txt)) || echo $(PYTHON))
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 PYTEST_FLAGS ?=
+
+# uv takes seconds where pip takes a minute; where it cannot be had or reaches nothing,
+# pip it is. The first argument is the bin folder of an environment.
+define install
+$(1)/python -m pip install -qq uv && $(1)/uv pip install -q -p $(1)/python $(2) \
+  || $(1)/python -m pip install -qq $(2)
+endef
 
 # Bokeh's scripts come from the installed package, so notebooks work without a network.
 export PANEL_INLINE := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo lab test test-python test-notebooks test-browser test-slow lint audit docs clean
+.PHONY: help demo lab test test-python test-notebooks test-browser test-slow test-binder
+.PHONY: lint audit docs clean
 
 help:
 	@echo "make demo          simulate a filament, refine it, write the results to demo/"
@@ -28,6 +40,7 @@ help:
 	@echo "make lint          ruff and mypy only"
 	@echo "make test-browser  drive JupyterLab in headless Chromium"
 	@echo "make test-slow     long tests, without a browser"
+	@echo "make test-binder   the first notebook in what binder/ installs, and its memory"
 	@echo "make audit         known vulnerabilities of the pinned versions (needs PyPI)"
 	@echo "make docs          build the documentation into site/"
 	@echo "make clean         remove what these targets made, environments included"
@@ -53,7 +66,7 @@ test-python: $(VENV)/.stamp-test
 test-notebooks: $(VENV)/.stamp-test
 ifneq ($(NOTEBOOKS),)
 	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
-	  $(PYTEST_FLAGS) notebooks/
+	  $(PYTEST_FLAGS) $(NOTEBOOKS)
 endif
 
 test-slow: $(VENV)/.stamp-test
@@ -61,6 +74,11 @@ test-slow: $(VENV)/.stamp-test
 
 test-browser: $(VENV)/.stamp-test $(VENV)/.stamp-browser
 	$(BIN)/pytest -m browser $(PYTEST_FLAGS) tests
+
+# postBuild installs a copy of helixnb, so it runs every time.
+test-binder: $(BINDER)/.stamp
+	PATH="$(CURDIR)/$(BINDER)/bin:$$PATH" bash binder/postBuild
+	$(BINDER)/bin/python binder/check.py notebooks/01-first-refinement.ipynb
 
 # Apart, for it needs the advisories of PyPI; a package that is not found there fails.
 audit: $(VENV)/.stamp-test
@@ -89,11 +107,16 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.stamp: pyproject.toml | $(BIN)/python
-	@echo "setting up $(VENV) (the first time takes a few minutes)"
-	$(BIN)/python -m pip install -qq -e .
+	@echo "setting up $(VENV)"
+	$(call install,$(BIN),-e .)
+	@touch $@
+
+$(BINDER)/.stamp: binder/requirements.txt binder/runtime.txt
+	$(BINDER_PYTHON) -m venv --clear $(BINDER)
+	$(call install,$(BINDER)/bin,-r binder/requirements.txt)
 	@touch $@
 
 $(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp
 	@echo "adding what '$*' needs to $(VENV)"
-	$(BIN)/python -m pip install -qq -e ".[$*]"
+	$(call install,$(BIN),-e ".[$*]")
 	@touch $@

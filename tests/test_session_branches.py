@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from helixnb import Session, initial, refinement
 from helixnb.errors import InputError
 from helixnb.session import progress
+from helixnb.session.history import compared
 from helixnb.simulate import Filaments, simulate_segments
 from helixnb.state import State
 from tests.fakes import TIMEOUT_S, FakeRefinement, Gate
@@ -87,6 +89,13 @@ def test_branches_are_compared_by_what_differs(session: Session) -> None:
     assert table.loc["next_twist_deg"].tolist() == [-59.0, -69.75]
     assert "rise_A" not in table.index
     assert table.loc["resolution_A"].tolist() == [10.0, 10.0]
+
+
+def test_a_branch_without_symmetry_is_compared(template: State) -> None:
+    assert template.symmetry is not None
+    table = compared(template, replace(template, symmetry=None))
+    assert table.loc["next_twist_deg", "this"] == template.symmetry.twist_deg
+    assert np.isnan(table.loc["next_twist_deg", "other"])
 
 
 def test_a_branch_refuses_what_the_session_would(session: Session) -> None:

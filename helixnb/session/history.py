@@ -181,9 +181,6 @@ def compared(this: State, other: State) -> pd.DataFrame:
     for name in ("iteration", "resolution_A", "symmetry_order", "converged"):
         rows[name] = getattr(this, name), getattr(other, name)
     for name in ("twist_deg", "rise_A"):
-        rows[f"next_{name}"] = (
-            getattr(this.symmetry, name),
-            getattr(other.symmetry, name),
-        )
+        rows[f"next_{name}"] = getattr(this, name), getattr(other, name)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["this", "other"])
     return table.rename_axis("quantity")
