@@ -1,9 +1,9 @@
 """Sees that the built pages are complete and load nothing from elsewhere.
 
 ``python docs/check_site.py site`` lists every script, style, picture, font or frame
-that a page would fetch from another host, every formula left as text, and every public
-name that the API pages miss, and fails if there is one. Links to other hosts are no
-resources: a reader may click on them.
+that a page would fetch from another host, every formula left as text, every link
+between pages that leads nowhere, and every public name that the API pages miss, and
+fails if there is one. Links to other hosts are no resources: a reader may click them.
 """
 
 import importlib
@@ -12,6 +12,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _FETCHED_LINKS = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "manifest"}
 _ELSEWHERE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
@@ -19,15 +20,20 @@ _STYLE_URL = re.compile(r"(?:url\(|@import)\s*['\"]?\s*((?:https?:)?//[^'\")\s]+
 
 
 class _Resources(HTMLParser):
-    """Collects what a page makes a browser fetch from another host."""
+    """Collects what a page makes a browser fetch from another host, and its links."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = {""}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Look at the attributes that fetch."""
         values = {name: value or "" for name, value in attrs}
+        self.anchors.add(values.get("id", ""))
+        if tag == "a" and not urlsplit(values.get("href", "")).scheme:
+            self.links.append(values.get("href", ""))
         urls = [] if tag == "a" else [values.get("src", ""), values.get("data", "")]
         urls += [part.strip() for part in values.get("srcset", "").split(",")]
         if tag == "link" and _FETCHED_LINKS & set(values.get("rel", "").split()):
@@ -74,13 +80,22 @@ def problems(site: Path) -> list[str]:
     pages = sorted(site.rglob("*.html"))
     if not pages:
         wrong.append(f"{site} has no pages")
-    for page in pages:
+    read = {page.resolve(): _Resources() for page in pages}
+    for page, resources in read.items():
         text = page.read_text(encoding="utf-8")
-        resources = _Resources()
         resources.feed(text)
         wrong += [f"{page}: loads {url}" for url in resources.found]
         if 'class="arithmatex"' in text:
             wrong.append(f"{page}: a formula was not made into MathML")
+    for page, resources in read.items():
+        for link in resources.links:
+            parts = urlsplit(link)
+            folder = site if parts.path.startswith("/") else page.parent
+            place = folder / parts.path.lstrip("/")
+            target = place.resolve() if parts.path else page
+            known = read.get(target)
+            if not target.exists() or (known and parts.fragment not in known.anchors):
+                wrong.append(f"{page}: links to {link}, which is not there")
     written = "".join(page.read_text("utf-8") for page in site.glob("api*.html"))
     wrong += [
         f"no API page has {name}"
@@ -95,5 +110,5 @@ def problems(site: Path) -> list[str]:
 
 if __name__ == "__main__":
     found = problems(Path(sys.argv[1]))
-    print("\n".join(found) or "nothing is loaded from elsewhere")
+    print("\n".join(found) or "complete, and nothing is loaded from elsewhere")
     sys.exit(bool(found))

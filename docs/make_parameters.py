@@ -14,15 +14,15 @@ from helixnb.commands.options import option_of
 from helixnb.parameters import Parameters
 
 PAGE = Path(__file__).resolve().parent / "parameters.md"
-SYMBOLS = {"A": "Å", "deg": "°"}
+SYMBOLS = {"A": "Å", "A^2": "Å²", "deg": "°"}
 HEAD = """\
 # Parameters
 
 Every parameter of a refinement, by the headings of the dashboard. In Python they are
 keywords of `Session.from_file` and attributes of `session.parameters`, which may be
 changed between any two iterations; `helixnb refine` has an option for each. Ranges are
-checked when a value is set. The last two columns give the name by which users of
-CryoSPARC and RELION know it, or its nearest relative there.
+checked when a value is set. The names in CryoSPARC and RELION are those of the same
+parameter there, or of its nearest relative.
 
 This page is written by `docs/make_parameters.py` from the declarations in
 `helixnb/parameters/`.
@@ -37,31 +37,38 @@ def text() -> str:
     parts = [HEAD]
     for group, fields in groups.items():
         parts.append(f"## {group}\n")
-        parts.append(
-            "| parameter | unit | default | range | what it does | when to change it "
-            "| option | CryoSPARC | RELION |"
-        )
-        parts.append("|" + "---|" * 9)
-        parts.extend(_row(field) for field in fields)
-        parts.append("")
+        parts.extend(_entry(field) for field in fields)
     return "\n".join(parts)
 
 
-def _row(field: dataclasses.Field[Any]) -> str:
+def _entry(field: dataclasses.Field[Any]) -> str:
     meta = field.metadata
     unit = SYMBOLS.get(meta["unit"], meta["unit"])
-    cells = (
-        f"`{field.name}`",
-        unit,
-        _default(field),
-        _range(field),
-        meta["doc"],
-        meta["when"],
-        f"`{option_of(field.name)}`",
-        meta["cryosparc"],
-        f"`{meta['relion']}`" if meta["relion"] else "",
+    unit = unit if unit in ("", "°") else f" {unit}"
+    facts = {
+        "default": _default(field) + (unit if _has_number(field) else ""),
+        "range": _range(field) + (unit if meta["low"] is not None else ""),
+        "option": f"`{option_of(field.name)}`",
+        "CryoSPARC": meta["cryosparc"],
+        "RELION": f"`{meta['relion']}`" if meta["relion"] else "",
+    }
+    shown = {name: fact for name, fact in facts.items() if fact}
+    rows = (shown, ["---"] * len(shown), shown.values())
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return "\n\n".join(
+        (
+            f"### {field.name}",
+            meta["doc"],
+            f"*When to change it:* {meta['when']}",
+            table + "\n",
+        )
     )
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _has_number(field: dataclasses.Field[Any]) -> bool:
+    return isinstance(field.default, int | float) and not isinstance(
+        field.default, bool
+    )
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
