@@ -25,8 +25,8 @@ import panel as pn
 from bokeh.document import Document
 
 from helixnb import Session, initial, refinement
-from helixnb.dashboards import surface, symmetry
 from helixnb.dashboards.live import SessionView
+from helixnb.dashboards.views import surface, symmetry
 from helixnb.state import State
 from tests import standins
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import html
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
-from bokeh.core.validation import silence
-from bokeh.core.validation.warnings import FIXED_SIZING_MODE
 from bokeh.embed import components
 from bokeh.resources import Resources
 
-from helixnb.dashboards import (
+from helixnb.dashboards import pictures, style
+from helixnb.dashboards.chart import Colors
+from helixnb.dashboards.drawing import figure_of
+from helixnb.dashboards.views import (
     asymmetric_unit,
     convergence,
     filaments,
@@ -31,10 +32,8 @@ from helixnb.dashboards import (
     noise_spectrum,
     orientations,
     particles,
-    pictures,
     score_map,
     slices,
-    style,
     surface,
     symmetry_check,
 )
@@ -50,18 +49,15 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from helixnb.dashboards.chart import Chart
     from helixnb.session import Session
     from helixnb.state import State
 
 log = logging.getLogger("helixnb")
 
 _LIGHT = style.THEMES["light"]
-_SCRIPTS: list[Any] = [
-    "bokeh"
-]  # what plots need; widgets and tables would double the file
-
-# HoloViews sizes square plots in a way that Bokeh warns of and draws correctly.
-silence(FIXED_SIZING_MODE)
+_SCRIPTS: list[Any] = ["bokeh"]
+"""What plots need; widgets and tables would double the file."""
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -136,11 +132,8 @@ def report_html(session: Session) -> str:
     str
     """
     state = session._needed_state()
-    figures = _figures(session, state)
-    renderer = hv.renderer("bokeh")
-    script, divs = components(
-        {name: renderer.get_plot(figure).state for name, figure in figures.items()}
-    )
+    charts = _charts(session, state)
+    script, divs = components({name: figure_of(c) for name, c in charts.items()})
     # The scripts only: Panel, once imported, adds references to files of a server.
     scripts = Resources(mode="inline", components=_SCRIPTS).js_raw
     return _PAGE.substitute(
@@ -162,40 +155,39 @@ def _escaped(text: str) -> str:
     return html.escape(text)
 
 
-def _figures(session: Session, state: State) -> dict[str, Any]:
+def _charts(session: Session, state: State) -> dict[str, Chart]:
     """All plots by name; those without data are left out."""
-    hv.renderer("bokeh")  # loads the plotting backend that options refer to
     history, volume = session.history, session.map
-    figures: dict[str, Any] = {"fsc": fsc.plot(session.fsc)}
+    charts: dict[str, Chart] = {"fsc": fsc.plot(session.fsc)}
     if state.scores is not None:
-        figures["score_map"] = score_map.plot(session.score_map)
+        charts["score_map"] = score_map.plot(
+            session.score_map, candidates=session.candidates
+        )
     if len(history):
         for quantity in convergence.PANELS:
-            figures[f"history_{quantity}"] = convergence.plot(history, quantity)
+            charts[f"history_{quantity}"] = convergence.plot(history, quantity)
     for axis in slices.PLANES:
-        figures[f"slice_{axis}"] = slices.plot(volume, across=axis)
-    figures["projection"] = _projection(volume)
-    figures["surface"] = surface.plot(volume)
-    figures["guinier"] = guinier.plot(session.guinier)
-    figures["noise"] = noise_spectrum.plot(session.noise)
+        charts[f"slice_{axis}"] = slices.plot(volume, across=axis)
+    charts["projection"] = _projection(volume)
+    charts["surface"] = surface.plot(volume)
+    charts["guinier"] = guinier.plot(session.guinier)
+    charts["noise"] = noise_spectrum.plot(session.noise)
     if state.check is not None:
-        figures["symmetry_check"] = symmetry_check.plot(session.symmetry_check)
+        charts["symmetry_check"] = symmetry_check.plot(session.symmetry_check)
     if np.isfinite(state.poses.tilt_deg).any():
         poses = session.orientations
         limit_deg = state.parameters.max_tilt_deg
-        figures["directions"] = orientations.plot(poses, max_tilt_deg=limit_deg)
-        figures["asymmetric_unit"] = asymmetric_unit.plot(poses)
+        charts["directions"] = orientations.plot(poses, max_tilt_deg=limit_deg)
+        charts["asymmetric_unit"] = asymmetric_unit.plot(poses)
         for name in orientations.RESIDUALS:
-            figures[f"residual_{name}"] = orientations.histogram(poses, name)
-        figures |= _against_images(session)
-    for figure in figures.values():
-        figure.opts(hooks=[style.themed("light")])
-    return figures
+            charts[f"residual_{name}"] = orientations.histogram(poses, name)
+        charts |= _against_images(session)
+    return charts
 
 
-def _against_images(session: Session) -> dict[str, Any]:
+def _against_images(session: Session) -> dict[str, Chart]:
     """Draw what needs the images again, as far as they can still be had."""
-    makers: dict[str, Callable[[], Any]] = {
+    makers: dict[str, Callable[[], Chart]] = {
         "layer_lines": lambda: layer_lines.plot(
             session.power_spectrum, session.layer_lines(max_order=6)
         ),
@@ -221,18 +213,18 @@ def _against_images(session: Session) -> dict[str, Any]:
     return made
 
 
-def _particles(session: Session, end: str) -> Any:
+def _particles(session: Session, end: str) -> Chart:
     segments = particles.ranked(session, end, n=6)
     return particles.plot(session.particle_pictures(segments), particles.ENDS[end])
 
 
-def _projection(volume: xr.DataArray) -> hv.Image:
+def _projection(volume: xr.DataArray) -> Chart:
     """Sum of the map along x, drawn like the slices."""
     summed = volume.sum("x").expand_dims(x=[0.0])
-    image = slices.plot(summed, across="x")
-    values = image.dimension_values("density")
-    limits = tuple(float(v) for v in np.quantile(values, (0.001, 0.999)))
-    return image.opts(title="sum along x", clim=limits)
+    drawn = slices.plot(summed, across="x")
+    limits = tuple(float(v) for v in np.quantile(summed, (0.001, 0.999)))
+    colors = Colors(style.DENSITY_MAP, (limits[0], limits[1]))
+    return replace(drawn, title="sum along x", colors=colors)
 
 
 def _symmetry_tiles(state: State) -> list[tuple[str, str]]:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
@@ -21,18 +20,19 @@ from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool
 
 from helixnb import Session, initial, refinement, results
-from helixnb.dashboards import (
+from helixnb.dashboards import dashboard, volumes
+from helixnb.dashboards.chart import Chart, Layer, line, value_at
+from helixnb.dashboards.drawing import ChartPane
+from helixnb.dashboards.live import SessionView, live_chart
+from helixnb.dashboards.parameter_widgets import ParameterWidgets
+from helixnb.dashboards.views import (
     controls,
     convergence,
-    dashboard,
     fsc,
     orientations,
     score_map,
     slices,
-    volumes,
 )
-from helixnb.dashboards.live import SessionView, live_plot
-from helixnb.dashboards.parameter_widgets import ParameterWidgets
 from helixnb.parameters import field_names
 from tests.standins import (
     PIXEL_SIZE_A,
@@ -46,11 +46,6 @@ from tests.standins import (
 )
 
 TIMEOUT_S = 20
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _bokeh() -> None:
-    hv.extension("bokeh")
 
 
 @pytest.fixture
@@ -69,16 +64,14 @@ def wait_until(condition: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
-def option(element: Any, name: str, group: str = "plot") -> Any:
-    return hv.Store.lookup_options("bokeh", element, group).kwargs[name]
+def picture(chart: Chart) -> Any:
+    """Pixels of the first picture of a chart."""
+    (first, *_) = (x for x in chart.layers if x.glyph == "image")
+    return first.columns["image"][0]
 
 
-def title(element: Any) -> str:
-    return str(option(element, "title"))
-
-
-def frame(plot: hv.DynamicMap) -> Any:
-    return plot[()]
+def labelled(chart: Chart, glyph: str) -> dict[str, Layer]:
+    return {x.label: x for x in chart.layers if x.glyph == glyph}
 
 
 def texts(page: Any) -> str:
@@ -90,8 +83,8 @@ def buttons(page: Any) -> dict[str, pn.widgets.Button]:
     return {b.label: b for b in pn.panel(page).select(pn.widgets.Button)}
 
 
-def plots(page: Any) -> list[pn.pane.HoloViews]:
-    return list(pn.panel(page).select(pn.pane.HoloViews))
+def plots(page: Any) -> list[ChartPane]:
+    return list(pn.panel(page).select(ChartPane))
 
 
 # --- what files say -----------------------------------------------------------------
@@ -146,8 +139,8 @@ def test_fsc_axis_is_ticked_in_angstrom() -> None:
 def test_fsc_shows_every_curve_and_where_the_halves_split() -> None:
     state = standin_state(4)
     drawn = fsc.plot(results.fsc(state))
-    curves = {c.label: c for c in drawn if isinstance(c, hv.Curve)}
-    assert set(curves) == {
+    curves = labelled(drawn, "line")
+    assert {label for label, curve in curves.items() if len(curve)} == {
         "corrected",
         "cylinder",
         "loose mask",
@@ -155,56 +148,51 @@ def test_fsc_shows_every_curve_and_where_the_halves_split() -> None:
         "unmasked",
         "phases randomised",
     }
-    np.testing.assert_array_equal(
-        curves["corrected"].dimension_values("FSC"), state.fsc.reported
-    )
-    (split,) = [e for e in drawn if isinstance(e, hv.VLines)]
-    assert split.data.iloc[0, 0] == pytest.approx(
-        1 / state.parameters.split_resolution_A
-    )
+    np.testing.assert_array_equal(curves["corrected"].columns["y"], state.fsc.reported)
+    (split,) = drawn.layer("split of the halves").columns["x"]
+    assert split == pytest.approx(1 / state.parameters.split_resolution_A)
 
 
 def test_fsc_follows_the_session_and_remembers_earlier_iterations(
     session: Session,
 ) -> None:
     session.step()
-    live = fsc.view(session).object
+    live = fsc.view(session)
     for _ in range(6):  # more than a session keeps
         session.step()
-        drawn = frame(live)
-    assert title(drawn).startswith("FSC of iteration 7")
-    (earlier,) = [e for e in drawn if isinstance(e, hv.Path)]
-    assert len(earlier.split()) == 6
+    assert live.object.title.startswith("FSC of iteration 7")
+    assert len(live.object.layer("earlier")) == 6
     session.back(2)
-    (earlier,) = [e for e in frame(live) if isinstance(e, hv.Path)]
-    assert len(earlier.split()) == 4
+    assert len(live.object.layer("earlier")) == 4
 
 
 def test_convergence_shows_both_halves(session: Session) -> None:
     for _ in range(4):
         session.step()
-    drawn = convergence.plot(session.history, "twist")
-    labels = [c.label for c in drawn if isinstance(c, hv.Curve)]
-    assert labels == ["half A", "half B", "used"]
-    used = next(c for c in drawn if isinstance(c, hv.Curve) and c.label == "used")
+    drawn = labelled(convergence.plot(session.history, "twist"), "line")
+    assert list(drawn) == ["half A", "half B", "used"]
     # Searched from the second iteration on, the stand-in halves the error each time.
-    np.testing.assert_allclose(used.data["twist_deg"], [-59.5, -59.5, -59.75, -59.875])
+    used = drawn["used"].columns["y"]
+    np.testing.assert_allclose(used, [-59.5, -59.5, -59.75, -59.875])
 
 
 def test_convergence_of_nothing_is_empty() -> None:
     for quantity in convergence.PANELS:
-        assert len(convergence.plot(pd.DataFrame(), quantity)) > 0
+        drawn = convergence.plot(pd.DataFrame(), quantity)
+        assert not any(map(len, drawn.layers))
 
 
 def test_axes_grow_with_the_iterations(session: Session) -> None:
     session.step()
-    live = SessionView(session)
-    plot = live_plot(live, lambda s: convergence.plot(s.history, "rise"))
-    figure = hv.renderer("bokeh").get_plot(plot)
+    live = live_chart(
+        SessionView(session), lambda s: convergence.plot(s.history, "rise")
+    )
+    figure = live.get_root()
     for _ in range(5):
         session.step()
-    assert figure.handles["x_range"].end > 5.9
-    assert figure.handles["y_range"].start < RISE_A + 0.05
+    assert figure.x_range.end > 5.9
+    assert figure.y_range.start < RISE_A + 0.05
+    assert figure.xaxis[0].major_label_overrides[4.0] == "4"
 
 
 # --- orientations -----------------------------------------------------------------
@@ -215,32 +203,34 @@ def poses(rot: list[float], tilt: list[float]) -> xr.Dataset:
 
 
 def test_viewing_directions_are_where_they_belong() -> None:
-    image = orientations.plot(poses([100.0] * 3, [96.0] * 3), max_tilt_deg=15)
-    counts = image.dimension_values("segments", flat=False)
-    assert counts.sum() == 3
-    assert image[100.0, 6.0] == 3
-    assert image[100.0, -6.0] == 0
+    drawn = orientations.plot(poses([100.0] * 3, [96.0] * 3), max_tilt_deg=15)
+    assert picture(drawn).sum() == 3
+    assert value_at(drawn.layers[0], 100.0, 6.0) == 3
+    assert value_at(drawn.layers[0], 100.0, -6.0) == 0
 
 
 def test_directions_beyond_the_limit_are_counted_at_its_edge() -> None:
-    image = orientations.plot(poses([0.0], [110.0]), max_tilt_deg=10)
-    assert image[0.0, 9.9] == 1
+    drawn = orientations.plot(poses([0.0], [110.0]), max_tilt_deg=10)
+    assert value_at(drawn.layers[0], 0.0, 9.9) == 1
 
 
 def test_orientations_without_poses_are_empty() -> None:
     particles: Any = StandinParticles()
     nothing = results.orientations(standin_state(0), particles)
-    assert orientations.plot(nothing).dimension_values("segments").sum() == 0
-    drawn = orientations.histogram(nothing, "axial_shift")
-    assert drawn.dimension_values("segments").sum() == 0
+    assert picture(orientations.plot(nothing)).sum() == 0
+    (bars,) = orientations.histogram(nothing, "axial_shift").layers
+    assert bars.columns["top"].sum() == 0
 
 
 @pytest.mark.parametrize("name", list(orientations.RESIDUALS))
 def test_histograms_count_every_segment_once(name: str) -> None:
     particles: Any = StandinParticles()
     table = results.orientations(standin_state(3), particles)
-    drawn = orientations.histogram(table, name)
-    assert drawn.dimension_values("segments").sum() == len(particles)
+    (bars,) = orientations.histogram(table, name).layers
+    assert bars.columns["top"].sum() == len(particles)
+    values = table[name].to_numpy()
+    inside = (values >= bars.columns["left"][3]) & (values < bars.columns["right"][3])
+    assert bars.columns["top"][3] == inside.sum()
 
 
 # --- score map --------------------------------------------------------------------
@@ -249,13 +239,17 @@ def test_histograms_count_every_segment_once(name: str) -> None:
 def test_score_map_is_brightest_at_the_optimum() -> None:
     found = results.score_map(standin_state(4))
     assert found is not None
-    image = next(e for e in score_map.plot(found) if isinstance(e, hv.Image))
-    values = image.dimension_values("score", flat=False)
-    rise, twist = np.unravel_index(values.argmax(), values.shape)
-    twists = image.dimension_values("twist", expanded=False)
-    rises = image.dimension_values("rise", expanded=False)
-    assert twists[twist] == pytest.approx(TWIST_DEG, abs=np.diff(twists)[0])
-    assert rises[rise] == pytest.approx(RISE_A, abs=np.diff(rises)[0])
+    drawn = score_map.plot(found)
+    values = picture(drawn)
+    brightest = value_at(drawn.layers[0], TWIST_DEG, RISE_A)
+    assert brightest > 0.98 * values.max()
+    assert brightest > 1.2 * value_at(drawn.layers[0], TWIST_DEG + 0.5, RISE_A)
+    assert brightest > 1.2 * value_at(drawn.layers[0], TWIST_DEG, RISE_A + 0.3)
+
+
+def place_of(chart: Chart, label: str) -> tuple[float, float]:
+    ((x, y),) = np.column_stack([chart.layer(label).columns[c] for c in "xy"])
+    return float(x), float(y)
 
 
 def test_score_map_marks_both_halves_the_joint_optimum_and_what_comes_next() -> None:
@@ -263,17 +257,26 @@ def test_score_map_marks_both_halves_the_joint_optimum_and_what_comes_next() -> 
     found = results.score_map(state)
     assert found is not None
     drawn = score_map.plot(found, next_symmetry=(-60.5, 14.1))
-    points = {e.label: tuple(e.array()[0]) for e in drawn if isinstance(e, hv.Points)}
     assert state.scores is not None
     half_b = state.scores.half_B
-    assert points["half B"] == (half_b.best_twist_deg, half_b.best_rise_A)
-    assert points["joint"] == (TWIST_DEG, RISE_A)
-    assert points["next iteration"] == (-60.5, 14.1)
+    assert place_of(drawn, "half B") == (half_b.best_twist_deg, half_b.best_rise_A)
+    assert place_of(drawn, "joint") == (TWIST_DEG, RISE_A)
+    assert place_of(drawn, "next iteration") == (-60.5, 14.1)
 
 
-def tap(pane: pn.pane.HoloViews, x: float, y: float) -> None:
+def test_candidates_on_the_map_are_marked_with_their_rank(session: Session) -> None:
+    session.run(3, background=False)
+    drawn = score_map.draw(session, (0.0, 1.0)).layer("candidates")
+    table = session.candidates
+    # The multiple, with twice the rise, is not on it.
+    assert drawn.columns["rank"] == [1, 3]
+    np.testing.assert_array_equal(drawn.columns["x"], table["twist_deg"].loc[[1, 3]])
+    assert drawn.columns["relation"][0] == "best"
+
+
+def tap(pane: ChartPane, x: float, y: float) -> None:
     """Click on a plot as a browser would tell it."""
-    figure = hv.renderer("bokeh").get_plot(pane.object).state
+    figure = pane.get_root()
     figure._trigger_event(Tap(figure, x=x, y=y))
 
 
@@ -299,10 +302,11 @@ def test_a_click_that_is_refused_changes_nothing(session: Session) -> None:
 def test_without_a_search_the_map_says_why(session: Session) -> None:
     session.step()
     drawn = score_map.draw(session, (0.0, 1.0))
-    assert title(drawn) == "Twist and rise are searched from 10 Å on"
+    assert drawn.title == "Twist and rise are searched from 10 Å on"
+    assert not np.isfinite(picture(drawn)).any()
     session.parameters.search_symmetry = False
     session.step()
-    assert "search_symmetry" in title(score_map.draw(session, (0.0, 1.0)))
+    assert "search_symmetry" in score_map.draw(session, (0.0, 1.0)).title
 
 
 # --- slices -----------------------------------------------------------------------
@@ -327,21 +331,21 @@ def marked_map(box: int = 8) -> xr.DataArray:
 def test_slices_show_the_right_plane_the_right_way_round(
     across: str, position_A: float, point: tuple[float, float]
 ) -> None:
-    image = slices.plot(marked_map(), across=across, position_A=position_A)
-    assert image[point] == 1.0
-    assert image.dimension_values("density").sum() == 1.0
+    drawn = slices.plot(marked_map(), across=across, position_A=position_A)
+    assert value_at(drawn.layers[0], *point) == 1.0
+    assert picture(drawn).sum() == 1.0
     elsewhere = slices.plot(marked_map(), across=across, position_A=position_A - 2)
-    assert elsewhere.dimension_values("density").sum() == 0.0
+    assert picture(elsewhere).sum() == 0.0
 
 
 def test_grey_is_symmetric_about_zero_and_the_same_in_every_slice() -> None:
     volume = marked_map()
-    limits = {
-        option(slices.plot(volume, across=a, position_A=z), "clim")
+    charts = [
+        slices.plot(volume, across=a, position_A=z)
         for a in "xyz"
         for z in (-4.0, 0.0, 4.0)
-    }
-    ((low, high),) = limits
+    ]
+    ((low, high),) = {chart.colors.limits for chart in charts if chart.colors}
     assert low == -high < 0
 
 
@@ -367,9 +371,8 @@ def test_half_maps_can_be_chosen(session: Session) -> None:
     page = slices.view(session)
     (choice,) = page.select(pn.widgets.RadioButtonGroup)
     choice.value = "Half B"
-    shown = next(e for e in frame(plots(page)[0].object) if isinstance(e, hv.Image))
     middle = session.state.half_maps[1][len(half_b) // 2]
-    np.testing.assert_array_equal(shown.dimension_values("density", flat=False), middle)
+    np.testing.assert_array_equal(picture(plots(page)[0].object), middle)
 
 
 def test_a_slider_moves_its_slice_only(session: Session) -> None:
@@ -377,7 +380,7 @@ def test_a_slider_moves_its_slice_only(session: Session) -> None:
     page = slices.view(session)
     sliders = {s.label: s for s in page.select(pn.widgets.FloatSlider)}
     sliders["z (Å)"].value = 4 * PIXEL_SIZE_A
-    shown = [title(frame(pane.object)) for pane in plots(page)]
+    shown = [pane.object.title for pane in plots(page)]
     slices_shown = ["xy at z = 12.0 Å", "xz at y = 0.0 Å", "yz at x = 0.0 Å"]
     assert shown == [*slices_shown, "sum along y"]
 
@@ -400,10 +403,10 @@ def test_an_edit_reaches_the_session_and_is_marked_until_used(session: Session) 
     widget = page.widgets["max_tilt_deg"]
     widget.value = 9.0
     assert session.parameters.max_tilt_deg == 9.0
-    assert widget.stylesheets
+    assert widget.css_classes == ["hx-changed"]
     assert "max_tilt_deg: 15 → 9" in controls.messages_html(session)
     session.step()
-    assert not widget.stylesheets
+    assert not widget.css_classes
     assert "max_tilt_deg" not in controls.messages_html(session)
 
 
@@ -502,7 +505,7 @@ def test_the_page_follows_a_session_stepped_in_a_cell(session: Session) -> None:
     assert len(plots(page)) >= 8
     session.step()
     assert "Iteration 2" in texts(page)
-    assert title(frame(plots(page)[0].object)).startswith("FSC of iteration 2")
+    assert plots(page)[0].object.title.startswith("FSC of iteration 2")
 
 
 def test_the_page_can_be_opened_late(session: Session) -> None:
@@ -518,15 +521,15 @@ def test_a_plot_that_fails_is_reported_and_the_last_one_stays(
     session.step()
     view = SessionView(session)
 
-    def draw(source: Session) -> hv.Curve:
+    def draw(source: Session) -> Chart:
         if source.iteration > 1:
             raise ZeroDivisionError("cannot draw this")
-        return hv.Curve([1, 2, 3], label="first")
+        return Chart([line([1, 2, 3], [1, 2, 3])], "first")
 
-    plot = live_plot(view, draw)
-    assert frame(plot).label == "first"
+    pane = live_chart(view, draw)
+    assert pane.object.title == "first"
     session.step()
-    assert frame(plot).label == "first"
+    assert pane.object.title == "first"
     assert view.problem == "cannot draw this"
     assert session.error is None
 
@@ -571,6 +574,6 @@ def test_a_closed_dashboard_stops_following(session: Session) -> None:
 def test_views_are_loaded_when_used() -> None:
     code = (
         "import sys, helixnb.dashboards as d; assert 'panel' not in sys.modules; "
-        "d.fsc.plot; d.dashboard; assert 'panel' in sys.modules"
+        "d.fsc; d.dashboard; assert 'panel' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,11 +4,11 @@ What each plot draws is compared with hand-made data or with sums over subunits;
 view must follow a new state and survive a refinement without poses or symmetry.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
@@ -17,18 +17,19 @@ import xarray as xr
 from bokeh.document import Document
 
 from helixnb import Session, initial, refinement
-from helixnb.dashboards import (
-    dashboard,
+from helixnb.dashboards import dashboard
+from helixnb.dashboards.chart import Chart, Layer, value_at
+from helixnb.dashboards.drawing import ChartPane, Drawing
+from helixnb.dashboards.live import SessionView
+from helixnb.dashboards.views import (
     filaments,
     guinier,
     layer_lines,
     means,
     particles,
-    style,
     surface,
     symmetry,
 )
-from helixnb.dashboards.live import SessionView
 from helixnb.state import State
 from tests.standins import (
     PIXEL_SIZE_A,
@@ -37,8 +38,6 @@ from tests.standins import (
     standin_parameters,
     standin_state,
 )
-
-hv.extension("bokeh", logo=False)
 
 VIEWS = (layer_lines, filaments, particles, means, surface, symmetry, guinier)
 
@@ -61,13 +60,18 @@ def session() -> Iterator[Session]:
         yield _session(monkeypatch, standin_state(4))
 
 
-def title(element: Any) -> str:
-    return str(hv.Store.lookup_options("bokeh", element, "plot").kwargs["title"])
+def shown(page: Any) -> list[Chart]:
+    """Charts that a page shows now."""
+    return [pane.object for pane in pn.panel(page).select(ChartPane)]
 
 
-def shown(page: Any) -> list[Any]:
-    """Frames that a page shows now."""
-    return [pane.object[()] for pane in pn.panel(page).select(pn.pane.HoloViews)]
+def picture(chart: Chart) -> Any:
+    """Pixels of the first picture of a chart."""
+    return next(x for x in chart.layers if x.glyph == "image").columns["image"][0]
+
+
+def points(layer: Layer) -> list[tuple[float, float]]:
+    return list(zip(layer.columns["x"], layer.columns["y"], strict=True))
 
 
 def slider(page: Any, label: str) -> pn.widgets.FloatSlider:
@@ -90,13 +94,11 @@ def spectrum(rng: np.random.Generator) -> xr.Dataset:
 def test_images_are_left_above_their_noise_and_the_model_right(
     spectrum: xr.Dataset, session: Session
 ) -> None:
-    drawn = layer_lines.plot(spectrum, session.layer_lines())
-    image = drawn.get(0)
+    image = layer_lines.plot(spectrum, session.layer_lines()).layers[0]
     for z, r in ((0.03, -0.04), (0.08, -0.01), (0.03, 0.02), (0.0, 0.06)):
         here = spectrum.sel(axial_frequency=z, radial_frequency=r, method="nearest")
         power = max(float(here["images"]) - 1, 0) if r < 0 else float(here["model"])
-        assert image[r, z] == pytest.approx(np.sqrt(power))
-    assert image.dimension_values("Z", expanded=False).max() == pytest.approx(0.08)
+        assert value_at(image, r, z) == pytest.approx(np.sqrt(power))
 
 
 def test_ticks_are_where_all_subunits_scatter_in_phase(
@@ -104,8 +106,8 @@ def test_ticks_are_where_all_subunits_scatter_in_phase(
 ) -> None:
     twist_deg, rise_A = 27.3, 11.0
     lines = session.layer_lines(twist_deg=twist_deg, rise_A=rise_A, max_order=5)
-    segments = layer_lines.plot(spectrum, lines).get(2)
-    order, z = (segments.dimension_values(name) for name in ("order", "Z"))
+    segments = layer_lines.plot(spectrum, lines).layers[2].columns
+    order, z = segments["order"], segments["y0"]
     assert set(order) == set(range(-5, 6))
     k = np.arange(40)
     phase = order[:, None] * np.deg2rad(twist_deg) * k + 2 * np.pi * rise_A * np.outer(
@@ -113,10 +115,10 @@ def test_ticks_are_where_all_subunits_scatter_in_phase(
     )
     np.testing.assert_allclose(np.abs(np.exp(1j * phase).mean(1)), 1, atol=1e-6)
     # The same as the usual rule, Z = m / rise + n / pitch; n is negative to the left.
-    branch, pitch_A = segments.dimension_values("branch"), rise_A * 360 / -twist_deg
+    branch, pitch_A = segments["branch"], rise_A * 360 / -twist_deg
     np.testing.assert_allclose(z, branch / rise_A + order / pitch_A, atol=1e-9)
     # Each on both sides, from its first maximum outwards.
-    start, end = (segments.dimension_values(name) for name in ("R", "R1"))
+    start, end = segments["x0"], segments["x1"]
     np.testing.assert_allclose(start[0::2], -start[1::2])
     assert (np.abs(end) > np.abs(start)).all()
 
@@ -150,25 +152,22 @@ SEGMENTS = xr.Dataset(
 )
 
 
-def points(element: Any) -> list[tuple[float, float]]:
-    return [tuple(row) for row in element.dframe().iloc[:, :2].itertuples(index=False)]
-
-
 def test_filaments_with_outliers_are_crossed_and_the_chosen_ringed() -> None:
-    same, opposite, crossed, ring = filaments.plot(TABLE, chosen=3)
+    same, opposite, crossed, ring = filaments.plot(TABLE, chosen=3).layers
     assert points(same)[0] == (0, 2.0)
     assert [x for x, _ in points(same)] == [0, 2]
     assert points(opposite) == points(crossed) == [(1, 9.0), (3, 4.0)]
     assert points(ring) == [(3, 4.0)]
-    assert title(filaments.plot(TABLE)).startswith("4 filaments, 2 against")
+    np.testing.assert_allclose(same.columns["decided"], [1.0, 0.2])
+    assert filaments.plot(TABLE).title.startswith("4 filaments, 2 against")
 
 
 def test_one_filament_is_drawn_along_its_axis_with_its_helix() -> None:
-    helix, good, bad = filaments.along(SEGMENTS, TABLE, 1)
+    helix, good, bad = filaments.along(SEGMENTS, TABLE, 1).layers
     assert points(helix) == [(0, 0), (20, 20), (40, 40), (60, 60)]
     assert points(good) == [(0, 1), (20, 19), (60, 64)]
     assert points(bad) == [(40, 80)]
-    others, own = filaments.deviations(SEGMENTS, 1)
+    others, own = filaments.deviations(SEGMENTS, 1).layers
     assert points(others) == [(0, 0)]
     assert sorted(points(own)) == [(0, 1), (20, -1), (40, 40), (60, 4)]
 
@@ -195,20 +194,17 @@ def test_images_are_above_their_projections(rng: np.random.Generator) -> None:
         {"particle": [7, 1, 4], "correlation": ("particle", [0.5, 0.25, 0.125])},
         {"lowpass_A": 12.0},
     )
-    image, heads, names = particles.plot(pictures, "Some")
-    assert list(heads.dimension_values("text")) == [
-        "7: cc 0.50",
-        "1: cc 0.25",
-        "4: cc 0.12",
-    ]
-    above = dict(zip(names.dimension_values("text"), names["y"], strict=True))
+    drawn = particles.plot(pictures, "Some")
+    image, heads, names = drawn.layers
+    assert heads.columns["text"] == ["7: cc 0.50", "1: cc 0.25", "4: cc 0.12"]
+    above = dict(zip(names.columns["text"], names.columns["y"], strict=True))
     assert above["image"] > above["model"]
-    assert (np.diff(heads["x"]) > 0).all()
+    assert (np.diff(heads.columns["x"]) > 0).all()
     # The middle pixel of a tile, at the place its labels tell: opposite grey values.
-    for x in heads["x"]:
-        grey = [image[float(x), float(above[row])] for row in ("image", "model")]
+    for x in heads.columns["x"]:
+        grey = [value_at(image, x, above[row]) for row in ("image", "model")]
         assert sum(grey) == pytest.approx(1, abs=0.02)
-    assert "12 Å" in title(particles.plot(pictures, "Some"))
+    assert "12 Å" in drawn.title
 
 
 def test_means_show_images_and_projection_of_the_same_view(session: Session) -> None:
@@ -217,9 +213,8 @@ def test_means_show_images_and_projection_of_the_same_view(session: Session) -> 
     images, model = shown(page)
     expected = session.image_mean(0.0)
     for drawn, name in ((images, "images"), (model, "model")):
-        values = drawn.dimension_values(2, flat=False)
-        np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-6)
-    assert str(expected.attrs["n_images"]) in title(images)
+        np.testing.assert_allclose(picture(drawn), expected[name], rtol=1e-4, atol=1e-6)
+    assert str(expected.attrs["n_images"]) in images.title
 
 
 # --- surface, score map, Guinier plot -------------------------------------------------
@@ -229,15 +224,15 @@ def test_the_surface_is_where_the_density_is(session: Session) -> None:
     volume = session.map.copy()
     volume[:] = 0
     volume.loc[{"z": slice(15, 33), "y": slice(-9, 9), "x": slice(-42, -24)}] = 1.0
-    image = surface.plot(volume)
-    brightness = image.dimension_values(2, flat=False)
-    across, along = (image.dimension_values(d, expanded=False) for d in (0, 1))
+    brightness = picture(surface.plot(volume))
+    place = (np.arange(surface.SIZE_PX) + 0.5) / surface.SIZE_PX - 0.5
+    across = along = place * len(volume) * PIXEL_SIZE_A
     seen = np.isfinite(brightness)
     assert across[seen.any(0)].mean() == pytest.approx(-33, abs=PIXEL_SIZE_A)
     assert along[seen.any(1)].mean() == pytest.approx(24, abs=PIXEL_SIZE_A)
     assert np.ptp(along[seen.any(1)]) == pytest.approx(18, abs=2 * PIXEL_SIZE_A)
     # From behind, left is right.
-    behind = surface.plot(volume, azimuth_deg=180).dimension_values(2, flat=False)
+    behind = picture(surface.plot(volume, azimuth_deg=180))
     assert across[np.isfinite(behind).any(0)].mean() > 20
 
 
@@ -247,21 +242,62 @@ def test_sliders_score_the_maps_again(session: Session) -> None:
     extent = slider(page, "Rise ± (%)")
     extent.value = 2 * used.rise_extent_percent
     (drawn,) = shown(page)
-    rise = drawn.get(0).dimension_values("rise", expanded=False)
     expected = session.score_again(rise_extent_percent=extent.value)["joint"]
-    assert (rise.min(), rise.max()) == pytest.approx(
-        (float(expected["rise"][0]), float(expected["rise"][-1]))
-    )
-    assert np.ptp(rise) > 1.8 * RISE_A * 2 * used.rise_extent_percent / 100
-    assert f"{expected.attrs['best_rise_A']:.3f} Å" in title(drawn)
+    np.testing.assert_allclose(picture(drawn), expected.transpose("rise", "twist"))
+    bottom, top = drawn.y.limits or (0, 0)
+    assert top - bottom > 1.8 * RISE_A * 2 * used.rise_extent_percent / 100
+    assert f"{expected.attrs['best_rise_A']:.3f} Å" in drawn.title
     assert session.parameters.frozen == used
 
 
+def test_sliders_show_what_is_in_force_until_they_are_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = standin_state(6, standin_parameters(search_resolution_A=8.0))
+    session = _session(monkeypatch, standin_state(4), later, standin_state(8))
+    page = symmetry.view(session)
+    moved, untouched = slider(page, "Twist ± (°)"), slider(page, "Resolution (Å)")
+    moved.value = 7.5
+    session.step()
+    assert untouched.value == 8.0
+    assert moved.value == 7.5
+    buttons = {b.label: b for b in page.select(pn.widgets.Button)}
+    buttons["Search like this"].clicks += 1
+    assert session.parameters.twist_extent_deg == 7.5
+    # The slider that nobody moved is not a choice.
+    assert session.parameters.search_resolution_A is None
+
+
 def test_candidates_are_listed_with_their_relation(session: Session) -> None:
-    text = symmetry.candidates_html(session.candidates)
-    assert text.count("<tr>") == 1 + len(session.candidates)
-    assert "2 x the best" in text
-    assert "No other" in symmetry.candidates_html(session.candidates.iloc[:0])
+    lines = symmetry.candidate_lines(session.candidates)
+    assert len(lines) == len(session.candidates)
+    assert list(lines.values()) == [
+        (row.twist_deg, row.rise_A) for row in session.candidates.itertuples()
+    ]
+    first, second, _ = lines
+    assert first.endswith("best")
+    assert second.endswith("2 x the best")
+    assert not symmetry.candidate_lines(session.candidates.iloc[:0])
+
+
+def test_a_click_on_a_candidate_chooses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = _session(monkeypatch, standin_state(4))
+    follow = SessionView(session)
+    page = symmetry.view(follow)
+    (table,) = page.select(pn.widgets.RadioButtonGroup)
+    table.value = table.options[1]
+    chosen = session.parameters.twist_deg, session.parameters.rise_A
+    assert chosen == tuple(session.candidates.loc[2, ["twist_deg", "rise_A"]])
+    # On the map, a click beside one means it; a click elsewhere means the place.
+    pane = page.select(ChartPane)[0]
+    third = session.candidates.loc[3]
+    pane.on_tap(third["twist_deg"] + 0.03, third["rise_A"] - 0.01)
+    assert session.parameters.twist_deg == third["twist_deg"]
+    assert table.value == table.options[2]
+    pane.on_tap(-61.0, 14.4)
+    assert (session.parameters.twist_deg, session.parameters.rise_A) == (-61.0, 14.4)
+    assert table.value is None
+    assert not follow.problem
 
 
 def test_guinier_plot_has_the_curves_the_line_and_its_slope() -> None:
@@ -277,14 +313,14 @@ def test_guinier_plot_has_the_curves_the_line_and_its_slope() -> None:
         {"b_factor_A2": 60.0},
     )
     drawn = guinier.plot(data)
-    for curve, name in zip(drawn, values, strict=True):
-        np.testing.assert_array_equal(curve.dimension_values(0), place)
-        np.testing.assert_array_equal(curve.dimension_values(1), values[name])
-    assert "B = 60 Å²" in title(drawn)
-    for at, text in hv.Store.lookup_options("bokeh", drawn, "plot").kwargs["xticks"]:
+    for curve, name in zip(drawn.layers, values, strict=True):
+        np.testing.assert_array_equal(curve.columns["x"], place)
+        np.testing.assert_array_equal(curve.columns["y"], values[name])
+    assert "B = 60 Å²" in drawn.title
+    for at, text in drawn.x.ticks or ():
         assert at == pytest.approx(float(text) ** -2)
     unknown = guinier.plot(data.assign_attrs(b_factor_A2=np.nan))
-    assert "too short" in title(unknown)
+    assert "too short" in unknown.title
 
 
 # --- all of them ----------------------------------------------------------------------
@@ -318,22 +354,42 @@ def test_what_is_missing_is_not_an_error(
 
 
 def test_only_the_open_tab_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames: list[str] = []
-    themed = style.themed
-    monkeypatch.setattr(
-        style, "themed", lambda name: (frames.append(name), themed(name))[1]
-    )
     session = _session(monkeypatch, standin_state(3), standin_state(4))
     page = dashboard(session).__panel__()
     page.get_root(Document())
     (tabs,) = (
         w for w in page.select(pn.widgets.RadioButtonGroup) if "Overview" in w.options
     )
+    hidden = page.select(ChartPane)
     tabs.value = "Orientations"
-    open_now = page.select(pn.pane.HoloViews)
-    frames.clear()
+    open_now = [pane for pane in page.select(ChartPane) if pane not in hidden]
+    drawn: list[Chart] = []
+    show = Drawing.show
+    monkeypatch.setattr(
+        Drawing, "show", lambda self, chart: (drawn.append(chart), show(self, chart))
+    )
+    before = [pane.object for pane in hidden]
     session.step()
-    assert len(frames) == len(open_now) > 0
+    assert len(drawn) == len(open_now) > 0
+    assert [pane.object for pane in hidden] == before
+    tabs.value = "Overview"
+    assert all(a is not b.object for a, b in zip(before, hidden, strict=True))
+    assert "iteration 4" in hidden[0].object.title
+
+
+def test_what_takes_a_moment_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not first with the old value when a state is new, and again with the new one."""
+    session = _session(monkeypatch, standin_state(3), standin_state(4))
+    pane = particles.view(SessionView(session)).select(ChartPane)[0]
+    frames: list[Chart] = []
+    pane.param.watch(lambda change: frames.append(change.new), "object")
+    session.step()
+    end = time.monotonic() + 20
+    while not frames:
+        assert time.monotonic() < end, "it was not drawn"
+        time.sleep(0.01)
+    time.sleep(0.3)
+    assert len(frames) == 1
 
 
 def test_views_follow_a_new_state(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,17 +399,13 @@ def test_views_follow_a_new_state(monkeypatch: pytest.MonkeyPatch) -> None:
     before = shown(page)
     session.step()
     after = shown(page)
-    shade, turned = surface.plot(session.map), after[0]
-    np.testing.assert_array_equal(turned.dimension_values(2), shade.dimension_values(2))
-    scores, curve = after[1].get(0), after[2].get(0)
+    np.testing.assert_array_equal(picture(after[0]), picture(surface.plot(session.map)))
     np.testing.assert_allclose(
-        scores.dimension_values(2, flat=False),
-        session.score_map["joint"].transpose("rise", "twist"),
+        picture(after[1]), session.score_map["joint"].transpose("rise", "twist")
     )
-    np.testing.assert_array_equal(
-        curve.dimension_values(1), session.guinier["amplitude"]
-    )
-    assert not np.array_equal(before[2].get(0)["amplitude"], curve["amplitude"])
+    curve = after[2].layer("map").columns["y"]
+    np.testing.assert_array_equal(curve, session.guinier["amplitude"])
+    assert not np.array_equal(before[2].layer("map").columns["y"], curve)
 
 
 def test_large_maps_are_averaged_before_their_surface_is_drawn(
@@ -367,4 +419,5 @@ def test_large_maps_are_averaged_before_their_surface_is_drawn(
     small = surface.reduced(volume)
     assert small.shape == (8, 8, 8)
     assert float(small[3, 1, 6]) == pytest.approx(float(volume[6:8, 2:4, 12:14].mean()))
-    assert surface.plot(volume).bounds.lbrt() == (-16, -16, 16, 16)
+    drawn = surface.plot(volume)
+    assert drawn.x.limits == drawn.y.limits == (-16, 16)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from helixnb.dashboards import (
+from helixnb.dashboards import style
+from helixnb.dashboards.live import SessionView
+from helixnb.dashboards.views import (
     asymmetric_unit,
     controls,
     convergence,
@@ -21,12 +23,10 @@ from helixnb.dashboards import (
     particles,
     score_map,
     slices,
-    style,
     surface,
     symmetry,
     symmetry_check,
 )
-from helixnb.dashboards.live import SessionView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,16 +114,12 @@ def page(follow: SessionView) -> pn.viewable.Viewable:
         controls.parameters(follow),
         results,
         sizing_mode="stretch_width",
-        styles=_ground(follow.theme),
+        styles=style.ground(follow.theme),
     )
     follow.param.watch(
-        lambda change: whole.param.update(styles=_ground(change.new)), "theme"
+        lambda change: whole.param.update(styles=style.ground(change.new)), "theme"
     )
     return whole
-
-
-def _ground(theme: str) -> dict[str, str]:
-    return style.THEMES[theme].variables | {"padding": "4px", "border-radius": "4px"}
 
 
 def _theme_button(follow: SessionView) -> pn.widgets.Button:
@@ -168,17 +164,23 @@ def _results(follow: SessionView) -> pn.Column:
             noise_spectrum.view(follow),
         ],
     }
-    made: dict[str, list[pn.viewable.Viewable]] = {}
+    made: dict[str, pn.Column] = {}
     # Not pn.Tabs: plots made while a tab opens are laid out with no size.
     choice = pn.widgets.RadioButtonGroup(
-        options=list(tabs), value=next(iter(tabs)), margin=(5, 10)
+        options=list(tabs),
+        value=next(iter(tabs)),
+        margin=(5, 10),
+        stylesheets=[style.CHOICE_CSS],
     )
     place = pn.Column(sizing_mode="stretch_width")
 
     def open_tab(name: str) -> None:
+        follow.tab = name
+        for other, column in made.items():
+            column.visible = other == name
         if name not in made:
-            made[name] = tabs[name]()
-        place.objects = made[name]
+            made[name] = pn.Column(*tabs[name](), sizing_mode="stretch_width")
+            place.append(made[name])
 
     open_tab(choice.value)
     choice.param.watch(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import holoviews as hv
 import numpy as np
 from bokeh.embed import file_html
 from bokeh.layouts import row
@@ -13,6 +12,8 @@ from bokeh.models.widgets import Div
 from bokeh.resources import Resources
 
 from helixnb.dashboards import style
+from helixnb.dashboards.chart import Axis, Chart, Colors, bounds_of, image, points
+from helixnb.dashboards.drawing import figure_of
 from helixnb.map_search import candidate_table
 
 if TYPE_CHECKING:
@@ -33,15 +34,14 @@ def page(found: xr.Dataset) -> str:
     -------
     str
     """
-    renderer = hv.renderer("bokeh")
-    figures = [renderer.get_plot(plot).state for plot in plots(found)]
+    figures = [figure_of(chart) for chart in plots(found)]
     table = candidate_table(found).round(4).to_html(border=0)
     title = f"Helical symmetry of {found.attrs['source']}"
     heading = Div(text=f"<h2>{html.escape(title)}</h2>{table}")
     return str(file_html(row(*figures, heading), Resources(mode="inline"), title=title))
 
 
-def plots(found: xr.Dataset) -> list[Any]:
+def plots(found: xr.Dataset) -> list[Chart]:
     """Draw the score map, one of each hand in pitch mode, with the candidates on it.
 
     Parameters
@@ -51,9 +51,8 @@ def plots(found: xr.Dataset) -> list[Any]:
 
     Returns
     -------
-    list of holoviews.Overlay
+    list of Chart
     """
-    hv.renderer("bokeh")  # loads the plotting backend that options refer to
     if found.attrs["axes"] == "twist-rise":
         return [_plot(found, found["score"], "", ("twist_deg", "rise_A"))]
     return [
@@ -67,25 +66,40 @@ _PITCH = ("subunits_per_turn", "pitch_A")
 
 def _plot(
     found: xr.Dataset, score: xr.DataArray, hand: str, columns: tuple[str, str]
-) -> Any:
+) -> Chart:
     """One score map with the candidates that lie on it."""
-    x, y = (score[dim].to_numpy() for dim in score.dims)
-    labels = [score[dim].attrs["long_name"] for dim in score.dims]
-    image = hv.Image((x, y, score.to_numpy().T), labels, ["score"]).opts(
-        cmap=style.SCORE_MAP, colorbar=True, tools=["hover"]
+    x, y = (score[dim] for dim in score.dims)
+    left, bottom, right, top = bounds = bounds_of(y, x)
+    labels = [str(place.attrs["long_name"]) for place in (x, y)]
+    values = score.to_numpy().T
+    hover = (
+        (labels[0], "$x{0.000}"),
+        (labels[1], "$y{0.000}"),
+        ("score", "@image{0.000}"),
     )
     table = candidate_table(found)
     if hand:
         table = table[table["hand"] == hand]
-    places = np.column_stack([table[name] for name in columns])
-    inside = (places >= [x[0], y[0]]).all(axis=1) & (places <= [x[-1], y[-1]]).all(
-        axis=1
+    places = np.column_stack([table[name] for name in columns]).astype(float)
+    inside = ((places >= [left, bottom]) & (places <= [right, top])).all(axis=1)
+    ringed = points(
+        *places[inside].T,
+        marker="circle",
+        size=11,
+        fill_alpha=0,
+        color=style.NEXT,
+        line_width=2,
     )
-    points = hv.Points(places[inside], labels).opts(
-        marker="circle", size=11, fill_alpha=0, color=style.NEXT, line_width=2
-    )
-    return (image * points).opts(
-        title=f"Symmetry score{', ' + hand + '-handed' if hand else ''}",
-        width=_WIDTH_PX,
-        height=_HEIGHT_PX,
+    return Chart(
+        [image(values, bounds, hover), ringed],
+        f"Symmetry score{', ' + hand + '-handed' if hand else ''}",
+        x=Axis(labels[0], (left, right)),
+        y=Axis(labels[1], (bottom, top)),
+        colors=Colors(
+            style.SCORE_MAP,
+            (float(np.nanmin(values)), float(np.nanmax(values))),
+            bar="",
+        ),
+        size={"width": _WIDTH_PX, "height": _HEIGHT_PX, "sizing_mode": "fixed"},
+        tools=True,
     )

@@ -15,10 +15,13 @@ import panel as pn
 import param
 
 from helixnb.dashboards import style
+from helixnb.dashboards.live import live_chart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from helixnb.dashboards.chart import Chart
+    from helixnb.dashboards.drawing import ChartPane
     from helixnb.dashboards.live import SessionView
 
 
@@ -54,18 +57,31 @@ class Later(param.Parameterized):
         self._lock = threading.Lock()
         self._asked: dict[str, Any] | None = None
         self._busy = False
+        self._is_first = True
+        follow.keep(self._ask, **inputs)
 
-        def ask(_: int, **values: Any) -> None:
-            with self._lock:
-                self._asked = values
-                start, self._busy = not self._busy, True
-            if start:
-                threading.Thread(target=self._work, daemon=True).start()
+    def chart(
+        self, draw: Callable[..., Chart], flex: str = "1 1 300px", **inputs: Any
+    ) -> ChartPane:
+        """Chart of the value: drawn once for each, not when it becomes outdated.
 
-        self._link = pn.bind(ask, follow.param.results, watch=True, **inputs)
-        # The first is waited for: Bokeh misplaces the axes of plots that others join
-        # soon after they were drawn.
-        self.param.update(self._made(param.parameterized.resolve_value(inputs)))
+        Parameters
+        ----------
+        draw : callable
+            Called with the session, the value as ``found``, and `inputs`.
+        flex : str
+            As for `live_chart`.
+        **inputs
+            Widgets or param references; a change of one draws again, too.
+
+        Returns
+        -------
+        ChartPane
+        """
+        found = self.param.value
+        return live_chart(
+            self._follow, draw, with_results=False, flex=flex, found=found, **inputs
+        )
 
     def pane(
         self, build: Callable[[], pn.viewable.Viewable], **layout: Any
@@ -97,6 +113,18 @@ class Later(param.Parameterized):
         fill(self.value)
         self.param.watch(lambda change: fill(change.new), "value")
         return place
+
+    def _ask(self, **values: Any) -> None:
+        """Have it computed; the first is waited for, so that a tab opens complete."""
+        if self._is_first:
+            self._is_first = False
+            self.param.update(self._made(values))
+            return
+        with self._lock:
+            self._asked = values
+            start, self._busy = not self._busy, True
+        if start:
+            threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
         """Compute until nobody asks for anything newer."""

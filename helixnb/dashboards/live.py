@@ -3,7 +3,8 @@
 Sessions compute in a background thread and call back from it. `SessionView` turns
 those calls into two `param` counters that widgets and plots are bound to: `results`
 moves when there is a new state, `event` at any change. Drawing never overlaps with
-itself, and what goes wrong in it is shown instead of reaching the refinement.
+itself, and what goes wrong in it is shown instead of reaching the refinement. Plots of
+a tab that is not open wait until it is.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 import panel as pn
 import param
 
-from helixnb.dashboards import style
+from helixnb.dashboards.drawing import ChartPane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable
+
+    from helixnb.dashboards.chart import Chart
 
 log = logging.getLogger("helixnb")
 
@@ -59,6 +60,8 @@ class SessionView(param.Parameterized):
     next_symmetry : tuple of float
         Twist in degrees and rise in Angstrom that the next iteration will use, nan
         without helical symmetry.
+    tab : str
+        Name of the tab that is open.
     problem : str
         Message of the last action or drawing that failed, empty if none.
     """
@@ -69,6 +72,7 @@ class SessionView(param.Parameterized):
     has_results = param.Boolean(default=False)
     theme = param.String(default="light")
     next_symmetry = param.NumericTuple(default=(0.0, 0.0), length=2)
+    tab = param.String(default="")
     problem = param.String(default="")
 
     def __init__(self, session: Any, theme: str | None = None) -> None:
@@ -77,7 +81,6 @@ class SessionView(param.Parameterized):
         super().__init__(session=session, theme=theme)
         self._drawing = threading.Lock()
         self._posted: deque[Callable[[], object]] = deque()
-        self._documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pending = False
         self._deferred = False
         self._rest_until = 0.0
@@ -101,18 +104,39 @@ class SessionView(param.Parameterized):
         if self._document is None:
             self._draw_pending()
 
-    def note_document(self, plot: Any, _: Any) -> None:
-        """HoloViews hook: remember the Bokeh document that a plot is in.
+    def keep(
+        self,
+        draw: Callable[..., object],
+        *,
+        with_results: bool = True,
+        **inputs: Any,
+    ) -> None:
+        """Do something now, and again whenever what it shows has changed.
+
+        What is made while a tab is open belongs to it: as long as another is open,
+        changes are noted, and followed once when the tab is opened again.
 
         Parameters
         ----------
-        plot : holoviews plot
-            As drawn.
+        draw : callable
+            Called with the values of `inputs`.
+        with_results : bool
+            A new state is a change.
+        **inputs
+            Widgets or param references; a change of one calls again.
         """
-        document = plot.state.document
-        # A notebook is sent its changes while they are made, and must see each.
-        if document is not None and self._document is not None:
-            self._documents.add(document)
+        own_tab, is_stale = self.tab, False
+
+        def follow(*_: Any, **__: Any) -> None:
+            nonlocal is_stale
+            is_stale = self.tab != own_tab
+            if not is_stale:
+                draw(**param.parameterized.resolve_value(inputs))
+
+        follow()
+        sources = [self.param.results] if with_results else []
+        pn.bind(follow, *sources, watch=True, **inputs)
+        self.param.watch(lambda _: follow() if is_stale else None, "tab")
 
     def post(self, action: Callable[[], object]) -> None:
         """Do something to the page, in the thread that may touch it.
@@ -130,8 +154,7 @@ class SessionView(param.Parameterized):
         while self._posted:
             action = self._posted.popleft()
             try:
-                with _frozen(self._documents):
-                    action()
+                action()
             except Exception as error:
                 self.report(error)
 
@@ -165,14 +188,11 @@ class SessionView(param.Parameterized):
             "next_symmetry": _next_symmetry(session),
         }
         if not new or self._deferred:
-            moved = news["next_symmetry"] != self.next_symmetry
-            with _frozen(self._documents if moved else ()):
-                self.param.update(news)
+            self.param.update(news)
             return
         self._state = state
         start = time.monotonic()
-        with _frozen(self._documents):
-            self.param.update(news, results=self.results + 1, has_results=True)
+        self.param.update(news, results=self.results + 1, has_results=True)
         self._rest_until = time.monotonic() + REST * (time.monotonic() - start)
 
     def report(self, error: Exception) -> None:
@@ -227,66 +247,57 @@ def as_view(session: Any) -> SessionView:
     return session if isinstance(session, SessionView) else SessionView(session)
 
 
-def live_plot(
-    view: SessionView,
-    draw: Callable[..., Any],
+def live_chart(
+    follow: SessionView,
+    draw: Callable[..., Chart],
     *,
-    hooks: Sequence[Callable[[Any, Any], None]] = (),
+    with_results: bool = True,
+    on_tap: Callable[[float, float], object] | None = None,
+    flex: str = "1 1 300px",
     **inputs: Any,
-) -> hv.DynamicMap:
-    """Plot that is drawn again for every new state.
+) -> ChartPane:
+    """Chart that is drawn again for every new state.
 
     Parameters
     ----------
-    view : SessionView
+    follow : SessionView
         What is shown.
     draw : callable
-        Called with the session and `inputs`; returns a HoloViews element or overlay,
-        always of the same structure.
-    hooks : sequence of callable
-        Called by HoloViews with each frame, besides the one that colours it.
+        Called with the session and `inputs`; returns a chart, always of the same
+        layers.
+    with_results : bool
+        A new state draws again; else only a change of the inputs does.
+    on_tap : callable, optional
+        Called with the coordinates of every click.
+    flex : str
+        CSS: how it shares a row with its neighbours, and its least width.
     **inputs
         Widgets or param references; a change of one draws again, too.
 
     Returns
     -------
-    holoviews.DynamicMap
-        A frame that cannot be drawn is reported, and the one before stays.
+    ChartPane
+        A chart that cannot be drawn is reported, and the one before stays.
     """
-    frames: list[Any] = []
+    panes: list[ChartPane] = []
 
-    def frame(_: int, theme: str, **values: Any) -> Any:
+    def redraw(**values: Any) -> None:
         try:
-            drawn = draw(view.session, **values)
-            own = [style.themed(theme), view.note_document]
-            frames[:] = [drawn.opts(hooks=[*own, *hooks])]
+            chart = draw(follow.session, **values)
         except Exception as error:
-            if not frames:
+            if not panes:
                 raise
-            view.report(error)
-        return frames[0]
+            follow.report(error)
+            return
+        if panes:
+            panes[0].object = chart
+        else:
+            look = {"theme": follow.theme, "styles": {"flex": flex}}
+            panes.append(ChartPane(chart, on_tap=on_tap, source=follow, **look))
 
-    return hv.DynamicMap(pn.bind(frame, view.param.results, view.param.theme, **inputs))
-
-
-def plot_pane(plot: hv.DynamicMap, flex: str = "1 1 300px") -> pn.pane.HoloViews:
-    """Pane that fills its place and keeps its axes to itself.
-
-    Parameters
-    ----------
-    plot : holoviews.DynamicMap
-        What it shows.
-    flex : str
-        CSS: how it shares a row with its neighbours, and its least width.
-
-    Returns
-    -------
-    panel.pane.HoloViews
-    """
-    # Linked, plots that happen to share a dimension's name would share its range.
-    return pn.pane.HoloViews(
-        plot, linked_axes=False, sizing_mode="stretch_width", styles={"flex": flex}
-    )
+    follow.keep(redraw, with_results=with_results, **inputs)
+    follow.param.watch(lambda change: panes[0].param.update(theme=change.new), "theme")
+    return panes[0]
 
 
 def _next_symmetry(session: Any) -> tuple[float, float]:
@@ -301,15 +312,6 @@ def _served_document() -> Any:
     document = pn.state.curdoc
     served = document is not None and document.session_context is not None
     return document if served else None
-
-
-@contextmanager
-def _frozen(documents: Iterable[Any]) -> Iterator[None]:
-    """Keep Bokeh from walking whole pages once for every change in them."""
-    with ExitStack() as frozen:
-        for document in list(documents):
-            frozen.enter_context(document.models.freeze())
-        yield
 
 
 def _weak_callback(view: SessionView) -> Callable[..., None]:

@@ -25,7 +25,7 @@ UNIT_SUFFIXES = ("_deg", "_A", "_percent")
 SYMBOLS = {"deg": "°", "A": "Å"}
 OPEN_GROUP = "Helical symmetry"
 WIDGET_PX = 140
-GROUP_PX = 155
+GROUP_PX = 100
 ECHO_SECONDS = 5.0
 
 
@@ -134,10 +134,15 @@ def _in_a_row(least_px: int) -> dict[str, Any]:
 def _card(title: str, widgets: list[pn.widgets.Widget]) -> pn.Card:
     """Group of parameters, folded away until wanted."""
     row = _in_a_row(GROUP_PX)
-    row["styles"] |= {"border": "1px solid var(--hx-grid)", "box-shadow": "none"}
+    row["styles"] = {
+        "flex": f"1 1 {8 * len(title) + 52}px",
+        "border": "1px solid var(--hx-grid)",
+        "box-shadow": "none",
+    }
+    text = {"font-size": "13px", "font-weight": "600", "white-space": "nowrap"}
     return pn.Card(
         *widgets,
-        header=pn.pane.HTML(title, styles={"font-size": "13px", "font-weight": "600"}),
+        header=pn.pane.HTML(title, styles=text),
         collapsed=True,
         margin=3,
         header_background="var(--hx-panel)",
@@ -170,6 +175,7 @@ class ParameterWidgets:
         groups: dict[str, list[pn.widgets.Widget]] = {}
         for field in dataclasses.fields(Parameters):
             widget = make_widget(field, getattr(self._session.parameters, field.name))
+            widget.stylesheets = [style.WIDGET_CSS]
             widget.param.watch(self._setter(field.name), "value")
             self.widgets[field.name] = widget
             groups.setdefault(field.metadata["group"], []).append(widget)
@@ -218,8 +224,6 @@ class ParameterWidgets:
                 if widget.value != value:
                     self._shown.setdefault(name, {})[value] = time.monotonic()
                     widget.value = value
-                sheets = [style.EDITED_CSS] if name in marked else []
-                if widget.stylesheets != sheets:
-                    widget.stylesheets = sheets
+                widget.css_classes = ["hx-changed"] if name in marked else []
         finally:
             self._refreshing_thread = 0

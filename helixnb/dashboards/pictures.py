@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import holoviews as hv
 import numpy as np
 
 from helixnb.dashboards import style
+from helixnb.dashboards.chart import Axis, Chart, Colors, bounds_of, image, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,70 +18,37 @@ if TYPE_CHECKING:
 CONTRAST_QUANTILE = 0.995
 
 
-def bounds_of(
-    vertical: NDArray[np.float64], horizontal: NDArray[np.float64]
-) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top edge of evenly spaced pixels.
-
-    Parameters
-    ----------
-    vertical, horizontal : ndarray of float64
-        Coordinates of the pixels' centres.
-
-    Returns
-    -------
-    tuple of float
-    """
-    half = [float(axis[1] - axis[0]) / 2 for axis in (horizontal, vertical)]
-    return (
-        float(horizontal[0]) - half[0],
-        float(vertical[0]) - half[1],
-        float(horizontal[-1]) + half[0],
-        float(vertical[-1]) + half[1],
-    )
-
-
-def picture(
-    image: xr.DataArray, title: str, *, frame_px: int = 210, **options: Any
-) -> hv.Image:
+def picture(image_: xr.DataArray, title: str, *, frame_px: int = 210) -> Chart:
     """Draw an image over two axes in Angstrom, contrast from its own values.
 
     Parameters
     ----------
-    image : xarray.DataArray
+    image_ : xarray.DataArray
         Over (vertical, horizontal) in Angstrom.
     title : str
         Above the picture.
     frame_px : int
         Width and height on screen.
-    **options
-        More options of `holoviews.Image`.
 
     Returns
     -------
-    holoviews.Image
+    Chart
     """
-    vertical, horizontal = image.dims
-    values = image.to_numpy()
-    low, high = contrast(values)
-    return hv.Image(
-        values[::-1],
-        bounds=bounds_of(image[vertical].to_numpy(), image[horizontal].to_numpy()),
-        kdims=[hv.Dimension(str(axis), unit="Å") for axis in (horizontal, vertical)],
-        vdims=["density"],
-    ).opts(
-        **{
-            "title": title,
-            "cmap": style.DENSITY_MAP,
-            "clim": (low, high),
-            "tools": ["hover"],
-            "fontsize": style.FONT_SIZES,
-            "frame_width": frame_px,
-            "frame_height": frame_px,
-            "toolbar": None,
-            "framewise": True,
-        }
-        | options
+    vertical, horizontal = map(str, image_.dims)
+    values = image_.to_numpy()
+    bounds = bounds_of(image_[vertical], image_[horizontal])
+    hover = (
+        (horizontal, "$x{0.0} Å"),
+        (vertical, "$y{0.0} Å"),
+        ("value", "@image{0.0000}"),
+    )
+    return Chart(
+        [image(values, bounds, hover)],
+        title,
+        x=Axis(f"{horizontal} (Å)", (bounds[0], bounds[2])),
+        y=Axis(f"{vertical} (Å)", (bounds[1], bounds[3])),
+        colors=Colors(style.DENSITY_MAP, contrast(values)),
+        size={"frame_width": frame_px, "frame_height": frame_px},
     )
 
 
@@ -109,7 +76,7 @@ def montage(
     row_names: Sequence[str] = (),
     tile_px: int = 118,
     crop: float = 0.8,
-) -> hv.Overlay:
+) -> Chart:
     """Draw rows of pictures, each tile with a contrast of its own.
 
     Parameters
@@ -129,7 +96,8 @@ def montage(
 
     Returns
     -------
-    holoviews.Overlay
+    Chart
+        Its layers are the picture, the labels and the names of the rows.
     """
     n, box = len(rows[0]), rows[0].shape[-1]
     edge = int(box * (1 - crop) / 2)
@@ -144,35 +112,29 @@ def montage(
             shown = np.clip((inner - low) / (high - low), 0, 1)
             canvas[top : top + size - gap, j * size : (j + 1) * size - gap] = shown
     height, width = canvas.shape
-    image = hv.Image(canvas[::-1], bounds=(0, 0, width, height), vdims=["grey"]).opts(
-        cmap=style.DENSITY_MAP, clim=(0, 1), clipping_colors={"NaN": (0, 0, 0, 0)}
+    left, top = 0.55 * size if row_names else 0.0, height + 0.25 * size
+    heads = texts(
+        (np.arange(len(labels)) + 0.5) * size - gap / 2,
+        np.full(len(labels), height + 0.02 * size),
+        labels,
+        text_align="center",
     )
-    heads = [
-        ((j + 0.5) * size - gap / 2, height + 0.1 * size, text)
-        for j, text in enumerate(labels)
-    ]
-    names = [
-        (-0.08 * size, (len(rows) - 0.5 - i) * size - gap / 2, text)
-        for i, text in enumerate(row_names)
-    ]
-    left = 0.55 * size if row_names else 0.0
-    text = {"text_font_size": "8pt", "text_color": style.QUIET}
-    return hv.Overlay(
-        [
-            image,
-            hv.Labels(heads, ["x", "y"], "text").opts(**text),
-            hv.Labels(names, ["x", "y"], "text").opts(text_align="right", **text),
-        ]
-    ).opts(
-        title=title,
-        xaxis=None,
-        yaxis=None,
-        xlim=(-left, width),
-        ylim=(0, height + 0.25 * size),
-        frame_width=int((width + left) / size * tile_px),
-        frame_height=int((height + 0.25 * size) / size * tile_px),
-        fontsize=style.FONT_SIZES,
-        toolbar=None,
-        show_frame=False,
-        framewise=True,
+    names = texts(
+        np.full(len(row_names), -0.08 * size),
+        (len(rows) - 0.5 - np.arange(len(row_names))) * size - gap / 2,
+        row_names,
+        text_align="right",
+        text_baseline="middle",
+    )
+    return Chart(
+        [image(canvas, (0, 0, width, height)), heads, names],
+        title,
+        x=Axis(limits=(-left, width), hidden=True),
+        y=Axis(limits=(0, top), hidden=True),
+        colors=Colors(style.DENSITY_MAP, (0.0, 1.0)),
+        size={
+            "frame_width": int((width + left) / size * tile_px),
+            "frame_height": int(top / size * tile_px),
+            "outline_line_color": None,
+        },
     )

@@ -8,10 +8,16 @@ readers. Colour maps are perceptually uniform.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from bokeh.palettes import (
+    Blues256,
+    Oranges256,
+    cividis,
+    diverging_palette,
+    gray,
+    viridis,
+)
 
 CORRECTED = "#1A85CC"
 MASKED = "#009E73"
@@ -27,26 +33,25 @@ HALF_A = "#E69F00"
 HALF_B = "#CC79A7"
 JOINT = "#1A85CC"
 NEXT = "#D55E00"
+CANDIDATE = "#F0E442"
 OUTLIER = "#D55E00"
 
 QUIET = "#7C8694"
 """Reads on both grounds."""
 
-DENSITY_MAP = "gray"
-SCORE_MAP = "viridis"
-COUNT_MAP = "cividis"
+DENSITY_MAP = gray(256)
+SCORE_MAP = viridis(256)
+RESOLUTION_MAP = viridis(256)[::-1]
+COUNT_MAP = cividis(256)
 SURFACE_MAP = [
     f"#{int(16 + 206 * t):02x}{int(30 + 203 * t):02x}{int(48 + 200 * t**0.9):02x}"
     for t in (i / 63 for i in range(64))
 ]
 
-FONT_SIZES = {
-    "title": "10.5pt",
-    "labels": "9pt",
-    "xticks": "8pt",
-    "yticks": "8pt",
-    "legend": "8pt",
-}
+ORDER_MAP = diverging_palette(Blues256[60:], Oranges256[60:], 25)
+"""Bessel orders from -12 to 12."""
+
+TITLE_SIZE, LABEL_SIZE, TICK_SIZE = "10.5pt", "9pt", "8pt"
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Theme:
             "panel": self.panel,
             "ink": self.ink,
             "grid": self.grid,
+            "accent": JOINT,
             "error": self.error[0],
             "error-ground": self.error[1],
             "edited": self.edited[0],
@@ -124,17 +130,36 @@ THEMES = {
     ),
 }
 
-EDITED_CSS = """
-.bk-input { border: 2px solid var(--hx-edited); background: var(--hx-edited-ground); }
-label { color: var(--hx-edited); font-weight: 600; }
+WIDGET_CSS = """
+:host { --color: var(--hx-ink); }
+:host(.hx-changed) .bk-input {
+  border: 2px solid var(--hx-edited); background: var(--hx-edited-ground);
+}
+:host(.hx-changed) label { color: var(--hx-edited); font-weight: 600; }
 """
-"""For a parameter that was changed and not yet used."""
+"""For a parameter, marked while it is changed and not yet used."""
+
+CHOICE_CSS = """
+.bk-btn.bk-active {
+  font-weight: 600 !important; color: var(--hx-ink) !important;
+  background: var(--hx-grid) !important;
+  box-shadow: inset 0 -3px 0 var(--hx-accent) !important;
+}
+"""
+"""For tabs and other choices."""
 
 TABLE_CSS = """
 table { border-collapse: collapse; font-size: 12.5px; }
 th, td { text-align: right; padding: 2px 9px; border-bottom: 1px solid var(--hx-grid); }
-th:last-child, td:last-child { text-align: left; }
+td:first-child { text-align: left; }
 """
+
+ROWS_CSS = """
+pre, .bk-btn { font: 12px/1.4 ui-monospace, monospace; white-space: pre; margin: 0; }
+pre { padding: 0 9px; }
+.bk-btn { text-align: left; padding: 2px 8px; border-radius: 0; }
+"""
+"""For a table of which each row is a button."""
 
 HEADLINE_CSS = """
 :host { font-size: 14px; color: var(--hx-ink); }
@@ -142,8 +167,8 @@ p { margin: 0; }
 """
 
 
-def themed(name: str) -> Callable[[Any, Any], None]:
-    """Make the HoloViews hook that colours a figure.
+def ground(name: str) -> dict[str, str]:
+    """CSS of a page in a theme.
 
     Parameters
     ----------
@@ -152,44 +177,51 @@ def themed(name: str) -> Callable[[Any, Any], None]:
 
     Returns
     -------
-    callable
-        Called by HoloViews with each frame.
+    dict of str to str
     """
-    theme = THEMES[name]
+    return THEMES[name].variables | {"padding": "4px", "border-radius": "4px"}
 
-    def hook(plot: Any, _: Any) -> None:
-        figure = plot.state
-        figure.update(
-            background_fill_color=theme.plot,
-            border_fill_color=theme.page,
-            outline_line_color=theme.grid,
+
+def dress(figure: Any, theme: Theme) -> None:
+    """Colour a figure's ground, text and lines.
+
+    Parameters
+    ----------
+    figure : bokeh.plotting.figure
+        As drawn.
+    theme : Theme
+        Its colours.
+    """
+    figure.update(
+        background_fill_color=theme.plot,
+        border_fill_color=None,  # the page's: a colour stays at the edges when changed
+        outline_line_color=theme.grid,
+    )
+    figure.title.update(text_color=theme.ink, text_font_size=TITLE_SIZE)
+    for axis in figure.axis:
+        axis.update(
+            axis_label_text_color=theme.ink,
+            axis_label_text_font_size=LABEL_SIZE,
+            axis_label_text_font_style="normal",
+            major_label_text_color=theme.ink,
+            major_label_text_font_size=TICK_SIZE,
+            axis_line_color=QUIET,
+            major_tick_line_color=QUIET,
+            minor_tick_line_color=None,
         )
-        figure.title.text_color = theme.ink
-        for axis in figure.axis:
-            axis.update(
-                axis_label_text_color=theme.ink,
+    for grid in figure.grid:
+        grid.grid_line_color = theme.grid
+    for legend in figure.legend:
+        legend.update(
+            background_fill_color=theme.page,
+            label_text_color=theme.ink,
+            border_line_color=theme.grid,
+            inactive_fill_color=theme.page,
+        )
+    for bar in figure.right:
+        if hasattr(bar, "color_mapper"):
+            bar.update(
+                background_fill_color=None,
                 major_label_text_color=theme.ink,
-                axis_line_color=QUIET,
-                major_tick_line_color=QUIET,
-                minor_tick_line_color=None,
-                axis_label_text_font_style="normal",
+                title_text_color=theme.ink,
             )
-        for grid in figure.grid:
-            if grid.grid_line_color is not None:  # None where none is wanted
-                grid.grid_line_color = theme.grid
-        for legend in figure.legend:
-            legend.update(
-                background_fill_color=theme.page,
-                label_text_color=theme.ink,
-                border_line_color=theme.grid,
-                inactive_fill_color=theme.page,
-            )
-        for bar in figure.right:
-            if hasattr(bar, "color_mapper"):
-                bar.update(
-                    background_fill_color=theme.page,
-                    major_label_text_color=theme.ink,
-                    title_text_color=theme.ink,
-                )
-
-    return hook

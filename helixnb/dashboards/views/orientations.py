@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot, plot_pane
+from helixnb.dashboards.chart import Axis, Chart, Layer
+from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.views.asymmetric_unit import density
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,7 +29,7 @@ RESIDUALS = {
 }
 
 
-def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> hv.Image:
+def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> Chart:
     """Draw how many segments were seen from each direction.
 
     Parameters
@@ -40,7 +41,7 @@ def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> hv.Image:
 
     Returns
     -------
-    holoviews.Image
+    Chart
         Counts over azimuth and out-of-plane tilt.
     """
     rot = orientations["rot"].to_numpy()
@@ -53,32 +54,15 @@ def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> hv.Image:
         bins=(TILT_BINS, AZIMUTH_BINS),
         range=((-limit, limit), (-180, 180)),
     )
-    image = hv.Image(
-        counts[::-1],
-        bounds=(-180, -limit, 180, limit),
-        kdims=[
-            hv.Dimension("azimuth", label="azimuth (rot)", unit="°"),
-            hv.Dimension("tilt", label="out-of-plane tilt", unit="°"),
-        ],
-        vdims=["segments"],
-    )
-    return image.opts(
-        title=f"Viewing directions of {known.sum()} segments",
-        cmap=style.COUNT_MAP,
-        clim=(0, max(float(counts.max()), 1.0)),
-        colorbar=True,
-        clabel="",
-        xticks=list(range(-180, 181, 60)),
-        tools=["hover"],
-        fontsize=style.FONT_SIZES,
-        responsive=True,
-        min_width=280,
-        height=250,
-        toolbar="above",
+    return density(
+        counts,
+        (-180.0, -limit, 180.0, limit),
+        f"Viewing directions of {known.sum()} segments",
+        "out-of-plane tilt (°)",
     )
 
 
-def histogram(orientations: xr.Dataset, name: str) -> hv.Histogram:
+def histogram(orientations: xr.Dataset, name: str) -> Chart:
     """Draw the distribution of one residual, with its median and spread.
 
     Parameters
@@ -90,7 +74,7 @@ def histogram(orientations: xr.Dataset, name: str) -> hv.Histogram:
 
     Returns
     -------
-    holoviews.Histogram
+    Chart
     """
     heading, xlabel = RESIDUALS[name]
     values = orientations[name].to_numpy()
@@ -98,19 +82,24 @@ def histogram(orientations: xr.Dataset, name: str) -> hv.Histogram:
     counts, edges = np.histogram(
         values, bins=HISTOGRAM_BINS, range=_symmetric_range(values)
     )
-    return hv.Histogram((edges, counts), kdims=[name], vdims=["segments"]).opts(
-        title=f"{heading}: s.d. {values.std():.2f}" if len(values) else heading,
-        xlabel=xlabel,
-        ylabel="segments",
-        fill_color=style.CORRECTED,
-        line_color="white",
-        line_width=0.5,
-        tools=["hover"],
-        fontsize=style.FONT_SIZES,
-        responsive=True,
-        min_width=170,
-        height=190,
-        toolbar=None,
+    columns = {
+        "left": edges[:-1],
+        "right": edges[1:],
+        "bottom": np.zeros(len(counts)),
+        "top": counts,
+    }
+    look = {
+        "fill_color": style.CORRECTED,
+        "line_color": "white",
+        "line_width": 0.5,
+    }
+    hover = (("from", "@left{0.00}"), ("to", "@right{0.00}"), ("segments", "@top"))
+    return Chart(
+        [Layer("quad", columns, look, hover=hover)],
+        f"{heading}: s.d. {values.std():.2f}" if len(values) else heading,
+        x=Axis(xlabel, (float(edges[0]), float(edges[-1]))),
+        y=Axis("segments", (0.0, 1.05 * max(float(counts.max()), 1.0))),
+        size={"min_width": 170, "height": 190},
     )
 
 
@@ -120,7 +109,7 @@ def _symmetric_range(values: NDArray[np.float64]) -> tuple[float, float]:
     return -max(limit, 1e-3), max(limit, 1e-3)
 
 
-def draw(session: Any) -> hv.Image:
+def draw(session: Any) -> Chart:
     """Draw the viewing directions of a session's current iteration.
 
     Parameters
@@ -130,7 +119,7 @@ def draw(session: Any) -> hv.Image:
 
     Returns
     -------
-    holoviews.Image
+    Chart
     """
     limit = session.state.parameters.max_tilt_deg
     return plot(session.orientations, max_tilt_deg=limit)
@@ -150,16 +139,13 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     """
     follow = as_view(session)
 
-    def residual(name: str) -> hv.DynamicMap:
-        return live_plot(follow, lambda s: histogram(s.orientations, name)).opts(
-            framewise=True
-        )
-
-    directions = live_plot(follow, draw).opts(framewise=True)
     return pn.Column(
-        plot_pane(directions),
+        live_chart(follow, draw),
         pn.Row(
-            *(plot_pane(residual(name)) for name in RESIDUALS),
+            *(
+                live_chart(follow, lambda s, name=name: histogram(s.orientations, name))
+                for name in RESIDUALS
+            ),
             sizing_mode="stretch_width",
         ),
         sizing_mode="stretch_width",

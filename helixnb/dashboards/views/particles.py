@@ -8,20 +8,20 @@ import numpy as np
 import panel as pn
 
 from helixnb.dashboards.later import Later
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.live import as_view
 from helixnb.dashboards.pictures import montage
 
 if TYPE_CHECKING:
-    import holoviews as hv
     import xarray as xr
 
+    from helixnb.dashboards.chart import Chart
     from helixnb.dashboards.live import SessionView
 
 SHOWN = 8
 ENDS = {"best": "Best explained images", "worst": "Worst explained images"}
 
 
-def plot(pictures: xr.Dataset, title: str) -> hv.Overlay:
+def plot(pictures: xr.Dataset, title: str) -> Chart:
     """Draw images above their projections.
 
     Parameters
@@ -33,7 +33,7 @@ def plot(pictures: xr.Dataset, title: str) -> hv.Overlay:
 
     Returns
     -------
-    holoviews.Overlay
+    Chart
     """
     labels = [
         f"{segment}: cc {cc:.2f}"
@@ -107,12 +107,11 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
 
     found = Later(follow, compute, lowpass_A=lowpass.param.value_throttled)
 
-    def pane(end: str) -> pn.pane.HoloViews:
-        def draw(_: Any, found: dict[str, Any]) -> hv.Overlay:
+    def pane(end: str) -> pn.viewable.Viewable:
+        def draw(_: Any, found: dict[str, Any]) -> Chart:
             return plot(found[end], ENDS[end])
 
-        plotted = live_plot(follow, draw, found=found.param.value)
-        return pn.pane.HoloViews(plotted, linked_axes=False)
+        return found.chart(draw, flex="none")
 
     return pn.Column(
         lowpass,

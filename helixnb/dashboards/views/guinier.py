@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot, plot_pane
+from helixnb.dashboards.chart import Axis, Chart, Legend, line
+from helixnb.dashboards.live import as_view, live_chart
 
 if TYPE_CHECKING:
     import panel as pn
@@ -24,7 +24,7 @@ CURVES = {
 }
 
 
-def plot(guinier: xr.Dataset) -> hv.Overlay:
+def plot(guinier: xr.Dataset) -> Chart:
     """Draw a Guinier plot.
 
     Parameters
@@ -34,17 +34,9 @@ def plot(guinier: xr.Dataset) -> hv.Overlay:
 
     Returns
     -------
-    holoviews.Overlay
+    Chart
     """
     place = guinier["inverse_square"].to_numpy()
-    curves = []
-    for name, (label, color, dash, width) in CURVES.items():
-        values = guinier[name].to_numpy()
-        curves.append(
-            hv.Curve((place, values), "inverse_square", "amplitude", label=label).opts(
-                color=color, line_dash=dash, line_width=width, framewise=True
-            )
-        )
     top = float(place[-1])
     fitted = guinier.attrs["b_factor_A2"]
     known = "too short a band to fit" if np.isnan(fitted) else f"B = {fitted:.0f} Å²"
@@ -53,21 +45,25 @@ def plot(guinier: xr.Dataset) -> hv.Overlay:
         at = resolution**-2
         if at <= top and (not ticks or at - ticks[-1][0] > 0.06 * top):
             ticks.append((at, f"{resolution:g}"))
-    return hv.Overlay(curves).opts(
-        title=f"Guinier plot: {known}",
-        xlabel="resolution (Å), linear in 1/Å²",
-        ylabel="ln amplitude",
-        xticks=ticks,
-        xlim=(0, top),
-        legend_position="top_right",
-        legend_opts={"background_fill_alpha": 0.75, "padding": 4, "spacing": 0},
-        fontsize=style.FONT_SIZES,
-        responsive=True,
-        min_width=280,
-        height=280,
-        toolbar=None,
-        show_grid=True,
-        framewise=True,
+    curves = [
+        line(
+            place,
+            guinier[name],
+            label,
+            line_color=color,
+            line_dash=dash,
+            line_width=width,
+        )
+        for name, (label, color, dash, width) in CURVES.items()
+    ]
+    return Chart(
+        curves,
+        f"Guinier plot: {known}",
+        x=Axis("resolution (Å), linear in 1/Å²", (0.0, top), tuple(ticks)),
+        y=Axis("ln amplitude"),
+        legend=Legend(),
+        size={"min_width": 280, "height": 280},
+        grid=True,
     )
 
 
@@ -83,4 +79,4 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     -------
     panel.viewable.Viewable
     """
-    return plot_pane(live_plot(as_view(session), lambda s: plot(s.guinier)))
+    return live_chart(as_view(session), lambda s: plot(s.guinier))

@@ -10,15 +10,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.fsc import resolution_ticks
+from helixnb.dashboards.chart import (
+    Axis,
+    Chart,
+    Colors,
+    Layer,
+    bounds_of,
+    image,
+    texts,
+    upright,
+)
 from helixnb.dashboards.later import Later
-from helixnb.dashboards.live import as_view, live_plot
-from helixnb.dashboards.pictures import bounds_of
+from helixnb.dashboards.live import as_view
+from helixnb.dashboards.views import score_map
+from helixnb.dashboards.views.fsc import resolution_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +45,7 @@ EQUATOR_PX = 1.5
 
 def plot(
     spectrum: xr.Dataset, lines: pd.DataFrame, *, title: str = "Layer lines"
-) -> hv.Overlay:
+) -> Chart:
     """Draw spectra of images (left) and model (right) under the allowed lines.
 
     Parameters
@@ -51,7 +60,7 @@ def plot(
 
     Returns
     -------
-    holoviews.Overlay
+    Chart
     """
     z = spectrum["axial_frequency"].to_numpy()
     r = spectrum["radial_frequency"].to_numpy()
@@ -63,65 +72,64 @@ def plot(
     seen = both[off_equator]
     brightest = float(np.quantile(seen, BRIGHTEST_QUANTILE)) if seen.any() else 1.0
     edge, top = float(r[-1]), float(z[-1])
-    dims = [hv.Dimension("R", unit="1/Å"), hv.Dimension("Z", unit="1/Å")]
-    image = hv.Image(both[::-1], bounds=bounds_of(z, r), kdims=dims, vdims=["A"]).opts(
-        cmap="gray", clim=(0, max(brightest, 1e-6))
-    )
-    ticks = [(0.0, "∞"), *resolution_ticks(top)]
-    sides = [(-place, text) for place, text in reversed(resolution_ticks(edge))]
-    return hv.Overlay(
+    axial, radial = spectrum["axial_frequency"], spectrum["radial_frequency"]
+    sides = resolution_ticks(edge)
+    left_sides = tuple((-place, text) for place, text in reversed(sides))
+    return Chart(
         [
-            image,
-            hv.VLines([0.0]).opts(color=style.QUIET),
+            image(both, bounds_of(axial, radial)),
+            upright([0.0], line_color=style.QUIET),
             *_drawn(lines),
-        ]
-    ).opts(
-        title=title,
-        xlabel="across, 1/R (Å): images left, model right",
-        ylabel="along the axis, 1/Z (Å)",
-        xticks=[*sides, *resolution_ticks(edge)],
-        yticks=ticks,
-        xlim=(-edge, edge),
-        ylim=(0, top),
-        fontsize=style.FONT_SIZES,
-        frame_width=WIDTH_PX,
-        frame_height=HEIGHT_PX,
-        toolbar="above",
-        show_legend=False,
-        framewise=True,
-    )
-
-
-def _drawn(lines: pd.DataFrame) -> list[hv.Element]:
-    """Ticks from the first maximum outward on both sides, with their order."""
-    columns = ["order", "branch", "spacing_A"]
-    rows = []
-    marks = []
-    line: dict[Any, Any]
-    for line in lines.to_dict("records"):
-        facts, z = [line[name] for name in columns], line["z_per_A"]
-        for side in (-1, 1):
-            start = side * line["first_maximum_per_A"]
-            end = start + side * TICK_PER_A
-            rows.append((start, z, end, z, *facts))
-            if abs(line["order"]) <= LABELLED_ORDERS:
-                marks.append((end, z, f"{line['order']:+d}"))
-    segments = hv.Segments(rows, ["R", "Z", "R1", "Z1"], columns).opts(
-        color="order",
-        cmap="coolwarm",
-        clim=(-MOST_ORDERS, MOST_ORDERS),
-        line_width=2,
-        tools=["hover"],
-        hover_tooltips=[
-            ("n", "@order"),
-            ("m", "@branch"),
-            ("1/Z", "@spacing_A{0.0} Å"),
         ],
+        title,
+        x=Axis(
+            "across, 1/R (Å): images left, model right",
+            (-edge, edge),
+            (*left_sides, *sides),
+        ),
+        y=Axis(
+            "along the axis, 1/Z (Å)",
+            (0.0, top),
+            ((0.0, "∞"), *resolution_ticks(top)),
+        ),
+        colors=Colors(style.DENSITY_MAP, (0.0, max(brightest, 1e-6))),
+        size={"frame_width": WIDTH_PX, "frame_height": HEIGHT_PX},
+        tools=True,
     )
-    labels = hv.Labels(marks, ["R", "Z"], "text").opts(
-        text_font_size="7pt", text_color="#F0C000", text_baseline="bottom"
+
+
+def _drawn(lines: pd.DataFrame) -> list[Layer]:
+    """Ticks from the first maximum outward on both sides, with their order."""
+    both = lines.loc[lines.index.repeat(2)]
+    side = np.tile([-1.0, 1.0], len(lines))
+    start = side * both["first_maximum_per_A"].to_numpy()
+    end = start + side * TICK_PER_A
+    z, order = both["z_per_A"].to_numpy(), both["order"].to_numpy(int)
+    columns = {
+        "x0": start,
+        "y0": z,
+        "x1": end,
+        "y1": z,
+        "order": order,
+        "branch": both["branch"].to_numpy(),
+        "spacing_A": both["spacing_A"].to_numpy(),
+        "color": [style.ORDER_MAP[n + MOST_ORDERS] for n in order],
+    }
+    look = {"line_color": "color", "line_width": 2}
+    hover = (("n", "@order"), ("m", "@branch"), ("1/Z", "@spacing_A{0.0} Å"))
+    few = np.abs(order) <= LABELLED_ORDERS
+    outward = np.where(side[few] > 0, "left", "right")
+    marks = texts(
+        end[few] + 0.1 * TICK_PER_A * side[few],
+        z[few],
+        [f"{n:+d}" if n else "0" for n in order[few]],
+        more={"outward": list(outward)},
+        text_font_size="7pt",
+        text_color="#F0C000",
+        text_align="outward",
+        text_baseline="middle",
     )
-    return [segments, labels]
+    return [Layer("segment", columns, look, hover=hover), marks]
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -151,40 +159,37 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     spectrum = Later(follow, lambda s: s.power_spectrum)
 
     def choose(_: Any) -> None:
-        values = {"twist_deg": twist.value, "rise_A": rise.value}
-        follow.attempt(lambda: target.parameters.set(**values))
-        follow.changed()
+        score_map.choose(follow, twist.value, rise.value)
 
-    def back(change: Any) -> None:
-        for widget, value in zip((twist, rise), change.new, strict=True):
+    def back(*_: Any) -> None:
+        for widget, value in zip((twist, rise), follow.next_symmetry, strict=True):
             if np.isfinite(value):
-                widget.value = min(max(value, widget.start), widget.end)
+                ends = {
+                    "start": min(widget.start, value),
+                    "end": max(widget.end, value),
+                }
+                widget.param.update(value=value, **ends)
 
     use.on_click(choose)
     follow.param.watch(back, "next_symmetry")
+    back()
 
     def draw(
         session: Any, found: xr.Dataset, twist_deg: float, rise_A: float, most: int
-    ) -> hv.Overlay:
+    ) -> Chart:
         lines = session.layer_lines(twist_deg=twist_deg, rise_A=rise_A, max_order=most)
         n = found.attrs["n_images"]
         return plot(found, lines, title=f"Layer lines: {n} images and the model")
 
     def build() -> pn.viewable.Viewable:
-        plotted = live_plot(
-            follow,
-            draw,
-            found=spectrum.param.value,
-            twist_deg=twist,
-            rise_A=rise,
-            most=orders,
+        return spectrum.chart(
+            draw, flex="none", twist_deg=twist, rise_A=rise, most=orders
         )
-        return pn.pane.HoloViews(plotted, linked_axes=False)
 
     return pn.Column(
         spectrum.pane(build, min_height=HEIGHT_PX, min_width=WIDTH_PX),
         pn.FlexBox(twist, rise, orders, use, align_items="center"),
-        max_width=WIDTH_PX + 40,
+        width=WIDTH_PX + 100,
     )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
-
 from helixnb.dashboards import style
-from helixnb.dashboards.fsc import resolution_ticks
-from helixnb.dashboards.live import as_view, live_plot, plot_pane
+from helixnb.dashboards.chart import Axis, Chart, line
+from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.views.fsc import resolution_ticks
 
 if TYPE_CHECKING:
     import panel as pn
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
 
 
-def plot(noise: xr.DataArray) -> hv.Curve:
+def plot(noise: xr.DataArray) -> Chart:
     """Draw the noise power of each ring.
 
     Parameters
@@ -27,26 +26,27 @@ def plot(noise: xr.DataArray) -> hv.Curve:
 
     Returns
     -------
-    holoviews.Curve
+    Chart
     """
     place = noise["spatial_frequency"].to_numpy()[1:]
     power = noise.to_numpy()[1:]
-    return hv.Curve((place, power), "spatial_frequency", "noise").opts(
-        title="Noise spectrum",
-        xlabel="resolution (Å)",
-        ylabel="power of the noise (images² x pixels)",
-        xticks=resolution_ticks(float(place[-1])),
-        logy=True,
-        color=style.JOINT,
+    hover = (("resolution", "@resolution{0.00} Å"), ("noise", "@y"))
+    highest = float(place[-1])
+    curve = line(
+        place,
+        power,
+        hover=hover,
+        more={"resolution": 1 / place},
+        line_color=style.JOINT,
         line_width=2,
-        tools=["hover"],
-        fontsize=style.FONT_SIZES,
-        responsive=True,
-        min_width=280,
-        height=280,
-        toolbar=None,
-        show_grid=True,
-        framewise=True,
+    )
+    return Chart(
+        [curve],
+        "Noise spectrum",
+        x=Axis("resolution (Å)", (0.0, highest), resolution_ticks(highest)),
+        y=Axis("power of the noise (images² x pixels)", log=True),
+        size={"min_width": 280, "height": 280},
+        grid=True,
     )
 
 
@@ -62,4 +62,4 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     -------
     panel.viewable.Viewable
     """
-    return plot_pane(live_plot(as_view(session), lambda s: plot(s.noise)))
+    return live_chart(as_view(session), lambda s: plot(s.noise))

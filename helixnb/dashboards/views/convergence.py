@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import holoviews as hv
+import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot, plot_pane
+from helixnb.dashboards.chart import Axis, Chart, Legend, Limits, Ticks, line, points
+from helixnb.dashboards.live import as_view, live_chart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from helixnb.dashboards.live import SessionView
 
@@ -78,7 +80,7 @@ PANELS: dict[str, tuple[str, tuple[Trace, ...]]] = {
 }
 
 
-def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
+def plot(history: pd.DataFrame, quantity: str) -> Chart:
     """Draw one quantity over iterations.
 
     Parameters
@@ -90,58 +92,74 @@ def plot(history: pd.DataFrame, quantity: str) -> hv.Overlay:
 
     Returns
     -------
-    holoviews.Overlay
+    Chart
     """
     ylabel, traces = PANELS[quantity]
     history = history.reindex(columns=["iteration", *(t.column for t in traces)])
     iteration = history["iteration"].to_numpy(float)
     last = max(1.0, iteration.max(initial=1.0))
-    elements: list[hv.Element] = []
+    layers = []
     for trace in traces:
         values = history[trace.column].to_numpy(float)
-        columns = (iteration, values)
-        dims: tuple[str, str] = ("iteration", trace.column)
-        elements += [
-            hv.Curve(columns, *dims, label=trace.label).opts(
-                color=trace.color, line_width=1.5, framewise=True
+        if not np.isfinite(values).any():
+            values = values[:0]
+        place = iteration[: len(values)]
+        hover = (("iteration", "@x"), (trace.label, "@y{0.000}"))
+        layers += [
+            line(
+                place,
+                values,
+                trace.label,
+                line_color=trace.color,
+                line_width=1.5,
             ),
-            hv.Scatter(columns, *dims, label=trace.label).opts(
-                color=trace.color,
+            points(
+                place,
+                values,
+                trace.label,
+                hover,
                 marker=trace.marker,
+                color=trace.color,
                 size=5,
-                tools=["hover"],
-                framewise=True,
             ),
         ]
-    return hv.Overlay(elements).opts(
-        title=quantity.capitalize(),
-        xlabel="iteration",
-        ylabel=ylabel,
-        xlim=(-0.3, last + 0.3),
-        fontsize=style.FONT_SIZES,
-        legend_position="top",
-        legend_cols=3,
-        legend_opts={
-            "padding": 0,
-            "margin": 0,
-            "spacing": 4,
-            "glyph_width": 14,
-            "border_line_alpha": 0,
-        },
-        xticks=_iteration_ticks(int(last)),
-        show_legend=len(traces) > 1,
-        responsive=True,
-        min_width=170,
-        height=200,
-        toolbar=None,
-        show_grid=True,
-        padding=0.1,
+    return Chart(
+        layers,
+        quantity.capitalize(),
+        x=Axis("iteration", (-0.3, last + 0.3), _iteration_ticks(int(last))),
+        y=Axis(
+            ylabel, limits_of([history[[t.column for t in traces]].to_numpy(float)])
+        ),
+        legend=Legend("above", columns=3),
+        size={"min_width": 170, "height": 200},
+        grid=True,
     )
 
 
-def _iteration_ticks(last: int) -> list[int]:
+def limits_of(values: Sequence[NDArray[np.float64]]) -> Limits:
+    """Range of all values with some room; a little about one value, or any of none.
+
+    Parameters
+    ----------
+    values : sequence of ndarray of float64
+        Of any shapes; what is not finite does not count.
+
+    Returns
+    -------
+    tuple of float
+    """
+    flat = np.concatenate([np.ravel(some) for some in values])
+    known = flat[np.isfinite(flat)]
+    if not len(known):
+        return 0.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    room = 0.1 * (high - low) or 1e-3 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def _iteration_ticks(last: int) -> Ticks:
     """About six whole numbers from 0 to the last iteration."""
-    return list(range(0, last + 1, -(-(last + 1) // 6)))
+    return tuple((float(n), str(n)) for n in range(0, last + 1, -(-(last + 1) // 6)))
 
 
 IN_A_ROW = 4
@@ -167,9 +185,8 @@ def view(
     """
     follow = as_view(session)
 
-    def pane(quantity: str) -> pn.pane.HoloViews:
-        plotted = live_plot(follow, lambda s: plot(s.history, quantity))
-        return plot_pane(plotted, "1 1 180px")
+    def pane(quantity: str) -> pn.viewable.Viewable:
+        return live_chart(follow, lambda s: plot(s.history, quantity), flex="1 1 180px")
 
     panes = list(map(pane, quantities))
     rows = [panes[i : i + IN_A_ROW] for i in range(0, len(panes), IN_A_ROW)]

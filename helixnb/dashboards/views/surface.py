@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import panel as pn
 
 from helixnb.core.surface import shaded_surface
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.chart import Axis, Chart, Colors, image
+from helixnb.dashboards.live import as_view, live_chart
 from helixnb.dashboards.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def plot(
     threshold_sigma: float = DEFAULT_SIGMA,
     azimuth_deg: float = 0.0,
     tilt_deg: float = 0.0,
-) -> hv.Image:
+) -> Chart:
     """Draw the surface of a map.
 
     Parameters
@@ -45,7 +45,7 @@ def plot(
 
     Returns
     -------
-    holoviews.Image
+    Chart
     """
     volume = reduced(volume)
     values = volume.to_numpy()
@@ -58,22 +58,13 @@ def plot(
         tilt_deg=tilt_deg,
         size_px=SIZE_PX,
     )
-    kdims = [
-        hv.Dimension("right", label="across", unit="Å"),
-        hv.Dimension("up", label="along", unit="Å"),
-    ]
-    return hv.Image(
-        shade[::-1], bounds=(-edge_A, -edge_A, edge_A, edge_A), kdims=kdims, vdims=["s"]
-    ).opts(
-        title=f"Surface at {threshold_sigma:.1f} s.d.",
-        cmap=style.SURFACE_MAP,
-        clim=(0.0, 1.0),
-        clipping_colors={"NaN": (0, 0, 0, 0)},
-        frame_width=FRAME_PX,
-        frame_height=FRAME_PX,
-        fontsize=style.FONT_SIZES,
-        toolbar=None,
-        framewise=True,
+    return Chart(
+        [image(shade, (-edge_A, -edge_A, edge_A, edge_A))],
+        f"Surface at {threshold_sigma:.1f} s.d.",
+        x=Axis("across (Å)", (-edge_A, edge_A)),
+        y=Axis("along (Å)", (-edge_A, edge_A)),
+        colors=Colors(style.SURFACE_MAP, (0.0, 1.0)),
+        size={"frame_width": FRAME_PX, "frame_height": FRAME_PX},
     )
 
 
@@ -131,7 +122,7 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     azimuth = slider("Turn about the axis (°)", 0.0, 360.0, 0.0, 2.0)
     tilt = slider("Lean towards you (°)", -90.0, 90.0, 0.0, 2.0)
 
-    def draw(session: Any, sigma: float, azimuth_deg: float, tilt_deg: float) -> Any:
+    def draw(session: Any, sigma: float, azimuth_deg: float, tilt_deg: float) -> Chart:
         return plot(
             volumes.once(session, "reduced", lambda: reduced(session.map)),
             threshold_sigma=sigma,
@@ -139,10 +130,15 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
             tilt_deg=tilt_deg,
         )
 
-    plotted = live_plot(
-        follow, draw, sigma=threshold, azimuth_deg=azimuth, tilt_deg=tilt
-    )
     return pn.Column(
-        pn.pane.HoloViews(plotted, linked_axes=False),
-        pn.FlexBox(threshold, azimuth, tilt, width=FRAME_PX + 90),
+        live_chart(
+            follow,
+            draw,
+            flex="none",
+            sigma=threshold,
+            azimuth_deg=azimuth,
+            tilt_deg=tilt,
+        ),
+        pn.FlexBox(threshold, azimuth, tilt),
+        width=FRAME_PX + 90,
     )

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.chart import (
+    Axis,
+    Chart,
+    Colors,
+    Layer,
+    bounds_of,
+    image,
+    paths,
+)
+from helixnb.dashboards.live import as_view, live_chart
 from helixnb.dashboards.pictures import picture
 from helixnb.dashboards.volumes import VOLUMES, Volumes, contrast_limit
 
@@ -43,7 +51,8 @@ def plot(
     across: str = "z",
     position_A: float = 0.0,
     contrast: float | None = None,
-) -> hv.Image:
+    masks: xr.Dataset | None = None,
+) -> Chart:
     """Draw one slice.
 
     Parameters
@@ -57,38 +66,34 @@ def plot(
         Where on that axis, in Angstrom; the nearest plane is shown.
     contrast : float, optional
         Density shown white, its negative black; by default from the volume.
+    masks : xarray.Dataset, optional
+        Over ``z``, ``y``, ``x``; outlined where they are at half their height.
 
     Returns
     -------
-    holoviews.Image
+    Chart
+        The first layer is the slice.
     """
     plane = volume.sel({across: position_A}, method="nearest")
     horizontal, vertical = PLANES[across]
     values, bounds = decimated(plane.transpose(vertical, horizontal))
     if volume.attrs.get("units") == "angstrom":
-        colors: dict[str, Any] = {
-            "cmap": "viridis_r",
-            "clim": _resolution_limits(volume),
-            "colorbar": True,
-            "clabel": "Å",
-            "clipping_colors": {"NaN": (0, 0, 0, 0)},
-        }
+        colors = Colors(style.RESOLUTION_MAP, _resolution_limits(volume), bar="Å")
     else:
         limit = contrast_limit(volume) if contrast is None else contrast
-        colors = {"cmap": style.DENSITY_MAP, "clim": (-limit, limit)}
-    return hv.Image(
-        values[::-1],
-        bounds=bounds,
-        kdims=[hv.Dimension(axis, unit="Å") for axis in (horizontal, vertical)],
-        vdims=["density"],
-    ).opts(
-        title=f"{horizontal}{vertical} at {across} = {float(plane[across]):.1f} Å",
-        tools=["hover"],
-        fontsize=style.FONT_SIZES,
-        frame_width=FRAME_PX,
-        frame_height=FRAME_PX,
-        toolbar=None,
-        **colors,
+        colors = Colors(style.DENSITY_MAP, (-limit, limit))
+    hover = (
+        (horizontal, "$x{0.0} Å"),
+        (vertical, "$y{0.0} Å"),
+        ("value", "@image{0.000}"),
+    )
+    return Chart(
+        [image(values, bounds, hover), *outlines(masks, across, position_A)],
+        f"{horizontal}{vertical} at {across} = {float(plane[across]):.1f} Å",
+        x=Axis(f"{horizontal} (Å)", (bounds[0], bounds[2])),
+        y=Axis(f"{vertical} (Å)", (bounds[1], bounds[3])),
+        colors=colors,
+        size={"frame_width": FRAME_PX, "frame_height": FRAME_PX},
     )
 
 
@@ -112,14 +117,7 @@ def decimated(
     trimmed = plane[tuple(slice(n - n % block) for n in plane.shape)]
     rows, columns = (n // block for n in trimmed.shape)
     values = trimmed.to_numpy().reshape(rows, block, columns, block).mean((1, 3))
-    vertical, horizontal = (trimmed[d].to_numpy() for d in trimmed.dims)
-    half = float(horizontal[1] - horizontal[0]) / 2
-    bounds = (
-        float(horizontal[0]) - half,
-        float(vertical[0]) - half,
-        float(horizontal[-1]) + half,
-        float(vertical[-1]) + half,
-    )
+    bounds = bounds_of(*(trimmed[axis] for axis in trimmed.dims))
     return values.astype(np.float32), bounds
 
 
@@ -131,7 +129,7 @@ def _resolution_limits(volume: xr.DataArray) -> tuple[float, float]:
     return float(low), float(max(high, low + 0.1))
 
 
-def projection(volume: xr.DataArray) -> hv.Image:
+def projection(volume: xr.DataArray) -> Chart:
     """Draw the sum of a map along y: what an untilted image would show.
 
     Parameters
@@ -141,14 +139,12 @@ def projection(volume: xr.DataArray) -> hv.Image:
 
     Returns
     -------
-    holoviews.Image
+    Chart
     """
     return picture(volume.sum("y"), "sum along y", frame_px=FRAME_PX)
 
 
-def outlines(
-    masks: xr.Dataset | None, across: str, position_A: float
-) -> list[hv.Element]:
+def outlines(masks: xr.Dataset | None, across: str, position_A: float) -> list[Layer]:
     """Draw where masks are at half their height.
 
     Parameters
@@ -162,31 +158,29 @@ def outlines(
 
     Returns
     -------
-    list of holoviews.Element
+    list of Layer
         One for each of `OUTLINES`.
     """
     horizontal, vertical = PLANES[across]
-    elements = []
+    layers = []
     for name, (color, dash) in OUTLINES.items():
-        paths: list[Any] = []
+        lines: list[Any] = []
         if masks is not None and name in masks:
             plane = masks[name].sel({across: position_A}, method="nearest")
-            paths = _contour(plane.transpose(vertical, horizontal))
-        elements.append(
-            hv.Path(paths, [horizontal, vertical], label=name).opts(
-                color=color, line_dash=dash, line_width=1.4
-            )
+            lines = _contour(plane.transpose(vertical, horizontal))
+        layers.append(
+            paths(lines, name, line_color=color, line_dash=dash, line_width=1.4)
         )
-    return elements
+    return layers
 
 
-def _contour(plane: xr.DataArray) -> list[NDArray[np.float64]]:
+def _contour(plane: xr.DataArray) -> list[tuple[Any, Any]]:
     """Lines at one half, in the coordinates of the plane."""
     from contourpy import contour_generator
 
     vertical, horizontal = (plane[d].to_numpy() for d in plane.dims)
     lines = contour_generator(horizontal, vertical, plane.to_numpy()).lines(0.5)
-    return [np.asarray(line) for line in lines]
+    return [(line[:, 0], line[:, 1]) for line in map(np.asarray, lines)]
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -203,7 +197,10 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     """
     follow = as_view(session)
     choice = pn.widgets.RadioButtonGroup(
-        label="Map", options=list(VOLUMES), margin=(5, 10)
+        label="Map",
+        options=list(VOLUMES),
+        margin=(5, 10),
+        stylesheets=[style.CHOICE_CSS],
     )
     gain = pn.widgets.FloatSlider(
         label="Contrast", start=0.3, end=3.0, step=0.1, value=1.0, width=150
@@ -211,13 +208,17 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     # Off at first: masks that follow the density take seconds in large boxes.
     show = pn.widgets.Checkbox(label="Outlines of masks", margin=(20, 8))
     volumes = Volumes()
-    columns = [
+    columns: list[Any] = [
         _slice_with_slider(follow, volumes, axis, choice, gain, show) for axis in PLANES
     ]
-    summed = live_plot(
-        follow, lambda s, name: projection(volumes.volume(s, name)), name=choice
+    columns.append(
+        live_chart(
+            follow,
+            lambda s, name: projection(volumes.volume(s, name)),
+            flex="none",
+            name=choice,
+        )
     )
-    columns.append(pn.Column(pn.pane.HoloViews(summed, linked_axes=False)))
     return pn.Column(
         pn.FlexBox(choice, gain, show, align_items="center"),
         pn.Row(*columns),
@@ -247,22 +248,22 @@ def _slice_with_slider(
 
     def draw(
         session: Any, position_A: float, name: str, gain: float, outlined: bool
-    ) -> hv.Overlay:
-        volume = volumes.volume(session, name)
-        image = plot(
-            volume,
+    ) -> Chart:
+        return plot(
+            volumes.volume(session, name),
             across=axis,
             position_A=position_A,
             contrast=volumes.contrast(session, name) / gain,
-        )
-        masks = volumes.masks(session) if outlined else None
-        return hv.Overlay([image, *outlines(masks, axis, position_A)]).opts(
-            title=hv.Store.lookup_options("bokeh", image, "plot").kwargs["title"],
-            show_legend=False,
-            framewise=True,
+            masks=volumes.masks(session) if outlined else None,
         )
 
-    plotted = live_plot(
-        follow, draw, position_A=slider, name=choice, gain=gain, outlined=show
+    drawn = live_chart(
+        follow,
+        draw,
+        flex="none",
+        position_A=slider,
+        name=choice,
+        gain=gain,
+        outlined=show,
     )
-    return pn.Column(pn.pane.HoloViews(plotted, linked_axes=False), slider)
+    return pn.Column(drawn, slider)

@@ -7,20 +7,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 
 from helixnb import results
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_plot, plot_pane
+from helixnb.dashboards.chart import (
+    Axis,
+    Chart,
+    Layer,
+    Legend,
+    across,
+    line,
+    paths,
+    texts,
+    upright,
+)
+from helixnb.dashboards.live import as_view, live_chart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import panel as pn
     import xarray as xr
-    from numpy.typing import NDArray
 
+    from helixnb.dashboards.chart import Ticks
     from helixnb.dashboards.live import SessionView
 
 THRESHOLDS = (0.143, 0.5)
@@ -44,7 +54,7 @@ def plot(
     *,
     earlier: Sequence[xr.DataArray] = (),
     title: str = "Fourier shell correlation",
-) -> hv.Overlay:
+) -> Chart:
     """Draw FSC curves.
 
     Parameters
@@ -59,81 +69,69 @@ def plot(
 
     Returns
     -------
-    holoviews.Overlay
+    Chart
     """
     frequency = fsc["spatial_frequency"].to_numpy()
-    split = 1 / fsc.attrs["split_resolution_A"]
+    highest = float(frequency[-1])
     past = [(c["spatial_frequency"].to_numpy(), c.to_numpy()) for c in earlier]
-    elements = [
-        hv.Path(past, ["frequency", "FSC"], label="earlier").opts(
-            color=style.EARLIER, alpha=0.45, line_width=1
+    thin: dict[str, Any] = {
+        "line_color": style.QUIET,
+        "line_width": 0.8,
+        "line_alpha": 0.6,
+    }
+    return Chart(
+        [
+            paths(past, "earlier", line_color=style.EARLIER, line_alpha=0.45),
+            upright(
+                [1 / fsc.attrs["split_resolution_A"]],
+                "split of the halves",
+                line_color=style.QUIET,
+                line_dash="dotdash",
+            ),
+            across(THRESHOLDS, line_dash="dashed", **thin),
+            texts(
+                np.full(len(THRESHOLDS), 0.01 * highest),
+                THRESHOLDS,
+                [f"{threshold:g}" for threshold in THRESHOLDS],
+            ),
+            *(_curve(fsc, name) for name in CURVES),
+        ],
+        title,
+        x=Axis(
+            "resolution (Å), linear in 1/Å", (0.0, highest), resolution_ticks(highest)
         ),
-        hv.VLines([split], label="split of the halves").opts(
-            color=style.QUIET, line_dash="dotdash", line_width=1
-        ),
-        hv.HLines(list(THRESHOLDS)).opts(
-            color=style.QUIET, line_dash="dashed", line_width=0.8, alpha=0.6
-        ),
-        hv.Labels(
-            [(0.01 * frequency[-1], t, f"{t:g}") for t in THRESHOLDS],
-            ["frequency", "FSC"],
-            "text",
-        ).opts(
-            text_font_size="8pt",
-            text_align="left",
-            text_baseline="bottom",
-            text_color=style.QUIET,
-        ),
-        *(_curve(fsc, name) for name in CURVES if name in fsc),
-    ]
-    return hv.Overlay(elements).opts(
-        title=title,
-        xlabel="resolution (Å), linear in 1/Å",
-        ylabel="FSC",
-        xlim=(0, float(frequency[-1])),
-        ylim=(-0.1, 1.05),
-        xticks=resolution_ticks(float(frequency[-1])),
-        # Where curves are high: they fall towards the right.
-        legend_position="bottom_left",
-        legend_opts={
-            "location": (38, 5),  # beside the names of the thresholds
-            "background_fill_alpha": 0.75,
-            "padding": 4,
-            "spacing": 0,
-            "margin": 4,
-        },
-        fontsize=style.FONT_SIZES,
-        responsive=True,
-        min_width=280,
-        height=310,
-        toolbar="above",
-        show_grid=True,
+        y=Axis("FSC", (-0.1, 1.05)),
+        legend=Legend("below", columns=4),
+        size={"min_width": 280, "height": 340},
+        tools=True,
+        grid=True,
     )
 
 
-def _curve(fsc: xr.Dataset, name: str) -> hv.Curve:
-    """One curve, hovered with frequency, resolution and value."""
+def _curve(fsc: xr.Dataset, name: str) -> Layer:
+    """One curve, hovered with frequency, resolution and value; empty without data."""
     label, color, dash, width = CURVES[name]
-    frequency = fsc["spatial_frequency"].to_numpy()
-    columns = (frequency, fsc[name].to_numpy(), _resolution_text(frequency))
-    return hv.Curve(columns, "frequency", ["FSC", "resolution"], label=label).opts(
-        color=color,
+    curve = fsc[name] if name in fsc else fsc["corrected"][:0]
+    frequency = curve["spatial_frequency"].to_numpy()
+    with np.errstate(divide="ignore"):
+        resolution = 1 / frequency
+    return line(
+        frequency,
+        curve,
+        label,
+        (
+            (label, "@y{0.000}"),
+            ("resolution", "@resolution{0.00} Å"),
+            ("frequency", "@x{0.0000} 1/Å"),
+        ),
+        {"resolution": resolution},
+        line_color=color,
         line_dash=dash,
         line_width=width,
-        tools=["hover"],
-        hover_tooltips=[
-            (label, "@FSC{0.000}"),
-            ("resolution", "@resolution"),
-            ("frequency", "@frequency{0.0000} 1/Å"),
-        ],
     )
 
 
-def _resolution_text(frequency: NDArray[np.float64]) -> list[str]:
-    return [f"{1 / f:.2f} Å" if f > 0 else "infinite" for f in frequency]
-
-
-def resolution_ticks(highest_per_A: float) -> list[tuple[float, str]]:
+def resolution_ticks(highest_per_A: float) -> Ticks:
     """Positions in 1/A and labels in A of ticks that do not crowd.
 
     Parameters
@@ -143,7 +141,7 @@ def resolution_ticks(highest_per_A: float) -> list[tuple[float, str]]:
 
     Returns
     -------
-    list of (float, str)
+    tuple of (float, str)
     """
     ticks: list[tuple[float, str]] = []
     for resolution in TICKS_A:
@@ -151,7 +149,7 @@ def resolution_ticks(highest_per_A: float) -> list[tuple[float, str]]:
         last = ticks[-1][0] if ticks else -np.inf
         if place <= highest_per_A and place - last >= MIN_TICK_GAP * highest_per_A:
             ticks.append((place, f"{resolution:g}"))
-    return ticks
+    return tuple(ticks)
 
 
 def view(session: Any | SessionView) -> pn.viewable.Viewable:
@@ -166,15 +164,20 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
     -------
     panel.viewable.Viewable
     """
+    follow = as_view(session)
     seen: dict[int, xr.DataArray] = {}
 
-    def draw(target: Any) -> hv.Overlay:
+    def remember(*_: Any) -> None:
         # The session keeps the last few states only, the page all that it has seen.
-        for state in target.states:
+        for state in follow.session.states:
             seen[state.iteration] = results.fsc(state)["reported"]
+
+    def draw(target: Any) -> Chart:
         now = target.state
         earlier = [seen[i] for i in sorted(seen) if 0 < i < now.iteration]
         title = f"FSC of iteration {now.iteration}: {now.resolution_A:.2f} Å"
         return plot(target.fsc, earlier=earlier, title=title)
 
-    return plot_pane(live_plot(as_view(session), draw))
+    remember()
+    follow.param.watch(remember, "results")
+    return live_chart(follow, draw)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from helixnb.dashboards.later import Later
-from helixnb.dashboards.live import as_view, live_plot
+from helixnb.dashboards.live import as_view
 from helixnb.dashboards.pictures import picture
 
 if TYPE_CHECKING:
-    import holoviews as hv
     import xarray as xr
 
+    from helixnb.dashboards.chart import Chart
     from helixnb.dashboards.live import SessionView
 
 TITLES = {"images": "mean of {n} images", "model": "projection of the model"}
@@ -49,12 +49,11 @@ def view(session: Any | SessionView) -> pn.viewable.Viewable:
         azimuth_deg=azimuth,
     )
 
-    def pane(name: str) -> pn.pane.HoloViews:
-        def draw(_: Any, found: xr.Dataset) -> hv.Image:
+    def pane(name: str) -> pn.viewable.Viewable:
+        def draw(_: Any, found: xr.Dataset) -> Chart:
             title = TITLES[name].format(n=found.attrs["n_images"])
             return picture(found[name], title, frame_px=FRAME_PX)
 
-        plotted = live_plot(follow, draw, found=found.param.value)
-        return pn.pane.HoloViews(plotted, linked_axes=False)
+        return found.chart(draw, flex="none")
 
     return pn.Column(found.pane(lambda: pn.Row(*map(pane, TITLES))), azimuth)

@@ -1,0 +1,109 @@
+"""Where segments lie in the asymmetric unit: azimuth against shift along the axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helixnb.dashboards import style
+from helixnb.dashboards.chart import Axis, Chart, Colors, image
+from helixnb.dashboards.live import as_view, live_chart
+
+if TYPE_CHECKING:
+    import panel as pn
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from helixnb.dashboards.live import SessionView
+
+BINS = (36, 12)
+
+
+def plot(orientations: xr.Dataset) -> Chart:
+    """Draw the density of segments over azimuth and axial shift.
+
+    Without preferred places all of the plot is filled evenly. What lies beyond half a
+    rise would be another subunit.
+
+    Parameters
+    ----------
+    orientations : xarray.Dataset
+        As `Session.orientations`.
+
+    Returns
+    -------
+    Chart
+    """
+    rot, shift = (orientations[n].to_numpy() for n in ("rot", "axial_shift"))
+    known = np.isfinite(rot) & np.isfinite(shift)
+    reach = max(float(np.abs(shift[known]).max()) if known.any() else 1.0, 1e-3)
+    counts, _, _ = np.histogram2d(
+        shift[known], rot[known], bins=BINS[::-1], range=((-reach, reach), (-180, 180))
+    )
+    return density(
+        counts,
+        (-180.0, -reach, 180.0, reach),
+        "Positions in the asymmetric unit",
+        "shift along the axis (Å)",
+    )
+
+
+def density(
+    counts: NDArray[np.float64],
+    bounds: tuple[float, float, float, float],
+    title: str,
+    ylabel: str,
+) -> Chart:
+    """Draw counts of segments over azimuth and something else.
+
+    Parameters
+    ----------
+    counts : ndarray of float64, shape (n, n_azimuth)
+        The lowest row first.
+    bounds : tuple of float
+        Left, bottom, right and top edge; azimuth in degrees.
+    title : str
+        Above the plot.
+    ylabel : str
+        What is counted over, besides azimuth.
+
+    Returns
+    -------
+    Chart
+    """
+    unit = ylabel.rpartition("(")[2].rstrip(")")
+    hover = (
+        ("azimuth", "$x{0}°"),
+        (ylabel.rpartition(" (")[0], f"$y{{0.0}} {unit}"),
+        ("segments", "@image"),
+    )
+    left, bottom, right, top = bounds
+    return Chart(
+        [image(counts, bounds, hover)],
+        title,
+        x=Axis(
+            "azimuth (rot, °)",
+            (left, right),
+            tuple((float(angle), str(angle)) for angle in range(-180, 181, 60)),
+        ),
+        y=Axis(ylabel, (bottom, top)),
+        colors=Colors(style.COUNT_MAP, (0.0, max(float(counts.max()), 1.0)), bar=""),
+        size={"min_width": 280, "height": 250},
+        tools=True,
+    )
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Positions in the asymmetric unit, following a session.
+
+    Parameters
+    ----------
+    session : Session
+        What is shown.
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    return live_chart(as_view(session), lambda s: plot(s.orientations))

@@ -1,0 +1,88 @@
+"""Whether the map obeys its symmetry: it against the one without, shell by shell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from helixnb.dashboards import style
+from helixnb.dashboards.chart import Axis, Chart, Legend, line
+from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.views.fsc import resolution_ticks
+from helixnb.errors import InputError
+
+if TYPE_CHECKING:
+    import panel as pn
+    import xarray as xr
+
+    from helixnb.dashboards.live import SessionView
+
+CURVES = {
+    "symmetric": ("symmetric halves", style.JOINT, "solid"),
+    "blind": ("halves without symmetry", style.HALF_A, "solid"),
+    "across": ("one kind with the other", style.HALF_B, "solid"),
+    "agreement": ("agreement (1 if true)", style.NEXT, "dashed"),
+}
+
+
+def plot(check: xr.Dataset) -> Chart:
+    """Draw the FSCs of both kinds of half-maps and their agreement.
+
+    Parameters
+    ----------
+    check : xarray.Dataset
+        As `Session.symmetry_check`.
+
+    Returns
+    -------
+    Chart
+    """
+    overall = check.attrs["overall"]
+    verdict = "cannot be judged" if np.isnan(overall) else f"{overall:.2f}"
+    place = check["spatial_frequency"].to_numpy()
+    return _chart(f"Symmetry-blind check: {verdict}", place, check)
+
+
+def _chart(title: str, place: Any, curves: Any) -> Chart:
+    """Draw curves of `CURVES` over spatial frequency."""
+    highest = float(place[-1]) if len(place) else 0.2
+    layers = [
+        line(
+            place, curves[name], label, line_color=color, line_dash=dash, line_width=1.8
+        )
+        for name, (label, color, dash) in CURVES.items()
+    ]
+    return Chart(
+        layers,
+        title,
+        x=Axis("resolution (Å)", (0.0, highest), resolution_ticks(highest)),
+        y=Axis("FSC, agreement", (-0.1, 1.25)),
+        legend=Legend("bottom_left"),
+        size={"min_width": 280, "height": 280},
+        grid=True,
+    )
+
+
+def _draw(session: Any) -> Chart:
+    """Draw the check, or an empty plot that says why there is none."""
+    try:
+        return plot(session.symmetry_check)
+    except InputError as error:
+        why = str(error).partition(":")[0]
+        return _chart(why, [], {name: [] for name in CURVES})
+
+
+def view(session: Any | SessionView) -> pn.viewable.Viewable:
+    """Symmetry-blind check that follows a session.
+
+    Parameters
+    ----------
+    session : Session
+        What is shown.
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    return live_chart(as_view(session), _draw)
