@@ -74,13 +74,22 @@ def initial_state(
     InputError
         If a given density does not resemble the images in the least.
     """
-    job = Job(particles, parameters, backend, progress, Stopwatch())
+    job = Job(particles, parameters, backend, progress, Stopwatch(backend.synchronise))
+    with backend.active():
+        return _initial_state(job, seed, initial_map)
+
+
+def _initial_state(
+    job: Job, seed: int, initial_map: NDArray[np.float32] | None
+) -> State:
+    """Survey and first density on the device that is active."""
+    particles, parameters = job.particles, job.parameters
     rng = np.random.default_rng(seed)
     half = particles.half
     if half is None:
         half = split_by_filament(particles.filament, rng)
     with job.clock("survey"):
-        image_power = mean_image_power(particles, rng, progress)
+        image_power = mean_image_power(particles, rng, job.progress)
         ctf_power = mean_ctf_power(particles)
     diameter = parameters.outer_diameter_A
     radius = 0.45 * job.box_A if diameter is None else diameter / 2
@@ -125,6 +134,7 @@ def initial_state(
         ),
         poses=Poses.empty(len(particles)),
         seconds=job.clock.seconds,
+        device=job.backend.name,
     )
     n = number_of_starts(job)
     if n == 1 or structured or parameters.cylindrical_model:

@@ -131,6 +131,47 @@ class ParticlePass:
             sums.add(posterior, frames, len(chunk), self.backend)
 
 
+def halved(
+    index: NDArray[np.integer], filament: NDArray[np.int32]
+) -> list[NDArray[np.integer]]:
+    """Split a chunk in two between filaments, if it has more than one.
+
+    Parameters
+    ----------
+    index : ndarray of int
+        Particles of a chunk.
+    filament : ndarray of int32
+        Filament of every particle of the set.
+    """
+    breaks = np.flatnonzero(np.diff(filament[index])) + 1
+    if not len(breaks):
+        return [index]
+    middle = breaks[np.abs(breaks - len(index) / 2).argmin()]
+    return [index[:middle], index[middle:]]
+
+
+def working_bytes(levels: list[SearchLevel], grid: CylinderGrid) -> int:
+    """Memory that one image takes while it is scored and summed, as an estimate.
+
+    The first level scores its whole grid; later ones keep few cells of theirs, taken
+    here to be no more than the first has.
+
+    Parameters
+    ----------
+    levels : list of SearchLevel
+        Grids of the search.
+    grid : CylinderGrid
+        Of the sums, whose band the images have.
+    """
+    plane = (grid.k_max + 1) * (2 * grid.k_max + 1)
+    transforms = 4 * 8 * plane + 3 * 4 * grid.box_px**2
+    tables = max(level.n_axial * level.n_azimuth for level in levels)
+    cells = levels[0].cells_per_image
+    frames = 2 * max(min(level.n_psi, cells) for level in levels)
+    # Logarithms and weights of every cell; data and power of every frame.
+    return transforms + cells * tables * (4 + 4) + frames * plane * (8 + 4)
+
+
 def chunks_of_filaments(
     index: NDArray[np.integer], filament: NDArray[np.int32], n_images: int
 ) -> Iterator[NDArray[np.integer]]:
@@ -224,8 +265,12 @@ def align_half(
 
     total = Accumulator.empty(run.grid, run.backend.xp)
     scored = done = 0
-    chunks = chunks_of_filaments(index, run.particles.filament, CHUNK_IMAGES)
-    for members, sums, found, cells in run.backend.map(align, chunks):
+    filament = run.particles.filament
+    levels = [fan.level for fan in fans]
+    n_images = run.backend.chunk_images(working_bytes(levels, run.grid))
+    chunks = chunks_of_filaments(index, filament, n_images)
+    results = run.backend.map(align, chunks, lambda part: halved(part, filament))
+    for members, sums, found, cells in results:
         total += sums
         poses.put(members, found)
         scored += cells

@@ -74,8 +74,15 @@ def step(
     -------
     State
     """
-    clock = clock or Stopwatch()
+    clock = clock or Stopwatch(backend.synchronise)
     job = Job(particles, parameters, backend, progress, clock, static_mask)
+    with backend.active():
+        return _next_state(job, state)
+
+
+def _next_state(job: Job, state: State) -> State:
+    """One iteration on the device that is active."""
+    particles, parameters = job.particles, job.parameters
     iteration = state.iteration + 1
     plan = schedule.plan(job, state)
     priors = _priors(job, state, plan.bootstrapping)
@@ -145,6 +152,7 @@ def step(
         ),
         seconds=job.clock.seconds,
         cells_per_image=cells,
+        device=job.backend.name,
     )
 
 

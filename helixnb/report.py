@@ -258,7 +258,7 @@ def _facts(session: Session, state: State) -> str:
             str(state.iteration),
             "iterations, converged" if state.converged else "iterations, not converged",
         ),
-        (duration(seconds), f"on {session.device}"),
+        (duration(seconds), f"on {_devices(session)}"),
     ]
     return "".join(
         f'<div class="fact"><b>{_escaped(value)}</b><span>{_escaped(name)}</span></div>'
@@ -337,6 +337,11 @@ def _parameter_cells(session: Session) -> list[tuple[str, ...]]:
     ]
 
 
+def _devices(session: Session) -> str:
+    """Devices that computed the iterations."""
+    return ", ".join(dict.fromkeys(session.history["device"])) or session.device
+
+
 def _provenance(session: Session) -> list[tuple[str, ...]]:
     """Where the numbers came from."""
     particles = session.particles
@@ -344,7 +349,7 @@ def _provenance(session: Session) -> list[tuple[str, ...]]:
         ("particles", str(particles.source)),
         ("box", f"{particles.box_px} px of {particles.pixel_size_A:g} Å"),
         ("distance between boxes", f"{particles.inter_box_A:.2f} Å"),
-        ("device", session.device),
+        ("device", _devices(session)),
         ("seed", str(session.seed)),
         *versions().items(),
         ("written", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),

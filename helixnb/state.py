@@ -145,6 +145,8 @@ class State:
         What a user should look at.
     seconds : dict of str to float
         Wall time by stage.
+    device : str
+        Device that computed it.
     cells_per_image : float
         Pose cells scored, as a mean over images.
     """
@@ -177,6 +179,7 @@ class State:
     flags: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     cells_per_image: float = 0.0
+    device: str = "cpu"
 
     @property
     def converged(self) -> bool:

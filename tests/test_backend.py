@@ -1,32 +1,176 @@
 """The backend: how it is chosen, its parallel map, and who may use threads."""
 
 import ast
+import logging
+import re
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import helixnb
-from helixnb.backend import DEVICES, get_backend
+from helixnb.backend import devices, get_backend
+from helixnb.backend.pipeline import in_order
 from helixnb.errors import InputError
 
 BACKEND = get_backend("cpu")
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_known_devices_say_what_runs(device: str) -> None:
-    backend = get_backend(device)
-    assert backend.name == "cpu"
-    assert backend.xp is np
+def test_the_cpu_says_what_runs() -> None:
+    assert (BACKEND.name, BACKEND.note) == ("cpu", "")
+    assert BACKEND.xp is np
 
 
-@pytest.mark.parametrize("device", ["cuda", "gpu", "CPU", ""])
-def test_other_devices_are_refused_and_not_replaced(device: str) -> None:
+@pytest.mark.parametrize("device", ["gpu", "CPU", "", "cuda:", "cuda:-1", "cuda:x"])
+def test_names_that_mean_nothing_are_refused(device: str) -> None:
     with pytest.raises(InputError, match=r"device='cpu'") as error:
         get_backend(device)
     assert repr(device) in str(error.value)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Machine without a driver and without CuPy, whatever this one has."""
+    forget = (devices.gpu_problem, devices._best, devices._gpu)
+    for cached in forget:
+        cached.cache_clear()
+    monkeypatch.setattr(devices, "has_driver", lambda: False)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+    yield monkeypatch
+    for cached in forget:
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_is_not_replaced(no_gpu: Any, device: str) -> None:
+    with pytest.raises(InputError, match="CuPy is not installed") as error:
+        get_backend(device)
+    assert "pip install 'helixnb[cuda]'" in str(error.value)
+    assert "NVIDIA driver" in str(error.value)
+
+
+def test_auto_says_once_that_it_runs_on_the_cpu_and_why(
+    no_gpu: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "helixnb"):
+        first, second = get_backend("auto"), get_backend("auto")
+    assert first.name == second.name == "cpu"
+    assert "no NVIDIA driver" in first.note
+    said = [r for r in caplog.records if "Computing on the CPU" in r.message]
+    assert [r.levelname for r in said] == ["INFO"]
+
+
+def test_auto_warns_of_a_gpu_that_is_left_idle(
+    no_gpu: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    no_gpu.setattr(devices, "has_driver", lambda: True)
+    backend = get_backend("auto")
+    assert "pip install 'helixnb[cuda]'" in backend.note
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+
+
+class _Cuda:
+    """Stands for the module that imports CuPy."""
+
+    def __init__(self, driver: int = 13000, n: int = 2, fails: str = "") -> None:
+        self.versions = lambda: (driver, 13000)
+        self.count = lambda: n
+        self.fails, self.made = fails, []
+
+    def CUDA(self, index: int) -> str:
+        if self.fails:
+            raise RuntimeError(self.fails)
+        self.made.append(index)
+        return f"backend {index}"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "said"),
+    [
+        (_Cuda(driver=12080), "supports CUDA 12.8, but CuPy is made for CUDA 13.0"),
+        (_Cuda(driver=0, n=0), "no NVIDIA driver was found"),
+        (_Cuda(fails="libnvrtc.so.13 is missing\nmore"), "(libnvrtc.so.13 is missing)"),
+    ],
+)
+def test_what_is_wrong_with_a_gpu_is_told(no_gpu: Any, cuda: _Cuda, said: str) -> None:
+    no_gpu.setattr(devices.importlib.util, "find_spec", lambda name: object())
+    no_gpu.setattr(devices, "_device_module", lambda: cuda)
+    with pytest.raises(InputError, match=re.escape(said)):
+        get_backend("cuda")
+    assert get_backend("auto").name == "cpu"
+
+
+def test_gpus_are_counted_from_zero(no_gpu: Any) -> None:
+    cuda = _Cuda(n=2)
+    no_gpu.setattr(devices.importlib.util, "find_spec", lambda name: object())
+    no_gpu.setattr(devices, "_device_module", lambda: cuda)
+    assert get_backend("cuda") == "backend 0"
+    assert get_backend("cuda:1") is get_backend("cuda:1")
+    assert cuda.made == [0, 1]
+    with pytest.raises(InputError, match="2 usable GPUs: 'cuda:0', 'cuda:1'"):
+        get_backend("cuda:2")
+
+
+def test_items_that_do_not_fit_are_halved_in_order() -> None:
+    recovered = 0
+
+    def recover() -> None:
+        nonlocal recovered
+        recovered += 1
+
+    def fits(item: list[int]) -> list[int]:
+        if len(item) > 2:
+            raise MemoryError
+        return item
+
+    def halve(item: list[int]) -> list[list[int]]:
+        middle = len(item) // 2
+        return [item[:middle], item[middle:]]
+
+    items = [[0, 1], [2, 3, 4, 5, 6], [7], [8, 9, 10]]
+    with ThreadPoolExecutor(2) as threads:
+        results = list(in_order(threads, 2, fits, items, halve, MemoryError, recover))
+    assert [i for part in results for i in part] == list(range(11))
+    assert max(map(len, results)) <= 2
+    assert recovered >= 2
+
+
+def test_an_item_that_cannot_be_halved_is_tried_again_and_then_told() -> None:
+    tried = []
+
+    def fits_the_second_time(item: str) -> str:
+        tried.append(item)
+        if tried.count(item) < (2 if item == "late" else 9):
+            raise MemoryError
+        return item
+
+    with ThreadPoolExecutor(1) as threads:
+        assert list(in_order(threads, 1, fits_the_second_time, ["late"])) == ["late"]
+        with pytest.raises(InputError, match="does not hold one filament"):
+            list(in_order(threads, 1, fits_the_second_time, ["never"]))
+
+
+def test_nothing_goes_on_after_an_error() -> None:
+    begun, go = [], threading.Event()
+
+    def work(i: int) -> int:
+        begun.append(i)
+        if i == 0:
+            raise InputError("broken")
+        go.wait(0.05)
+        return i
+
+    with ThreadPoolExecutor(1) as threads:
+        with pytest.raises(InputError, match="broken"):
+            list(in_order(threads, 3, work, range(100)))
+        after = len(begun)
+        time.sleep(0.1)
+        assert len(begun) == after < 5
 
 
 def test_map_keeps_the_order_of_the_items() -> None:

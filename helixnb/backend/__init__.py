@@ -2,23 +2,21 @@
 
 A `Backend` is chosen once per session and handed to the core. It carries the array
 module `xp` and a handful of hot kernels; everything else in the core is plain array
-code. The device that runs is always reported, never silently swapped.
+code (`arrays` tells how). The device that runs is always reported, never silently
+swapped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.errors import InputError
-
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-DEVICES = ("auto", "cpu")
 
 CHUNK_IMAGES = 96
 """Images worked on at once; a longer filament is still kept whole."""
@@ -28,7 +26,21 @@ class Backend(Protocol):
     """Array module and kernels of one device."""
 
     name: str
+    note: str
     xp: Any
+
+    @property
+    def description(self) -> str:
+        """What the device is, in a few words."""
+
+    def active(self) -> AbstractContextManager[None]:
+        """Make the device the one that array functions of this thread use."""
+
+    def synchronise(self) -> None:
+        """Wait for what this thread has launched."""
+
+    def chunk_images(self, bytes_per_image: int) -> int:
+        """Images to be worked on at once, by their working memory; see `cpu`."""
 
     def filament_frames(
         self,
@@ -40,7 +52,7 @@ class Backend(Protocol):
         k_max: int,
         spacing_per_A: float,
     ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-        """Turn image transforms into the filament frame; see `cpu`."""
+        """Turn image transforms into the filament frame; see `loops`."""
 
     def gather_fan(
         self,
@@ -50,7 +62,7 @@ class Backend(Protocol):
         tilt_offset_deg: float,
         k_max: int,
     ) -> NDArray[np.complex64]:
-        """Slice harmonics H_n(v, u) at one tilt; see `cpu`."""
+        """Slice harmonics H_n(v, u) at one tilt; see `loops`."""
 
     def scatter_fan(
         self,
@@ -59,10 +71,10 @@ class Backend(Protocol):
         cyclic: int,
         tilt_offset_deg: float,
     ) -> None:
-        """Adjoint of `gather_fan` at oversampling 1; see `cpu`."""
+        """Adjoint of `gather_fan` at oversampling 1; see `loops`."""
 
     def scratch(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Uninitialised array that the next call of that name may reuse; see `cpu`."""
+        """Uninitialised array, reused by the next call of that name; see `loops`."""
 
     def unfold_azimuths(
         self,
@@ -72,7 +84,7 @@ class Backend(Protocol):
         power: float,
         out: NDArray[np.float32],
     ) -> None:
-        """Write score tables from their even and odd parts; see `cpu`."""
+        """Write score tables from their even and odd parts; see `loops`."""
 
     def shifted_frames(
         self,
@@ -81,7 +93,7 @@ class Backend(Protocol):
         phase: NDArray[np.complex64],
         shift: NDArray[np.int32],
     ) -> NDArray[np.float32]:
-        """Copy frames and move each across the filament; see `cpu`."""
+        """Copy frames and move each across the filament; see `loops`."""
 
     def weigh_tables(
         self,
@@ -90,7 +102,7 @@ class Backend(Protocol):
         state: NDArray[np.int32],
         height: NDArray[np.float32],
     ) -> NDArray[np.float64]:
-        """Sum of each table times the message of its state; see `cpu`."""
+        """Sum of each table times the message of its state; see `loops`."""
 
     def group_sums(
         self,
@@ -99,7 +111,7 @@ class Backend(Protocol):
         n_groups: int,
         weight: NDArray[np.float32] | None = None,
     ) -> NDArray[Any]:
-        """Sum values, or rows of values, by group; see `cpu`."""
+        """Sum values, or rows of values, by group; see `loops`."""
 
     def exponentiate(
         self,
@@ -108,7 +120,7 @@ class Backend(Protocol):
         state: NDArray[np.int32],
         n_states: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Exponentiate tables, each relative to its maximum; see `cpu`."""
+        """Exponentiate tables, each relative to its maximum; see `loops`."""
 
     def weighted_tables(
         self,
@@ -118,7 +130,7 @@ class Backend(Protocol):
         state: NDArray[np.int32],
         share: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Take tables, times messages and a share of each; see `cpu`."""
+        """Take tables, times messages and a share of each; see `loops`."""
 
     def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
         """Parts of a range whose working memory is right for the device; see `cpu`."""
@@ -127,7 +139,10 @@ class Backend(Protocol):
         """Copy an array from the host to where the computing is; see `cpu`."""
 
     def map(
-        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+        self,
+        function: Callable[[_Item], _Result],
+        items: Iterable[_Item],
+        halve: Callable[[_Item], list[_Item]] | None = None,
     ) -> Iterator[_Result]:
         """Apply a function to independent items, in order; see `cpu`."""
 
@@ -137,23 +152,21 @@ def get_backend(device: str = "auto") -> Backend:
 
     Parameters
     ----------
-    device : {"auto", "cpu"}
-        "auto" takes the fastest device that this version supports.
+    device : str
+        ``"cpu"``; ``"cuda"`` for the first GPU, ``"cuda:1"`` for the second, and so
+        on; ``"auto"`` for the first GPU if there is one that can be used.
 
     Returns
     -------
     Backend
+        With ``"auto"`` on a CPU its `note` tells why, which is also logged, once.
 
     Raises
     ------
     InputError
-        For a device this version cannot run on.
+        For a name that means nothing, and for a GPU that cannot be used: what is
+        missing, and what to install.
     """
-    if device not in DEVICES:
-        raise InputError(
-            f"device {device!r} is not available: this version runs on "
-            f"{', '.join(DEVICES)}. Use device='cpu'."
-        )
-    from helixnb.backend import cpu
+    from helixnb.backend import devices
 
-    return cpu.CPU()
+    return devices.backend_of(device)

@@ -1,45 +1,47 @@
-"""NumPy arrays with numba for the loops that matter on a CPU.
-
-The kernels interpolate between Fourier grids (images into the filament frame,
-harmonics into slices and back) and pool rows of the E-step. They are compiled once
-and cached on disk, so a second process does not wait for compilation.
-"""
+"""The host: NumPy arrays, and all cores for independent chunks of images."""
 
 from __future__ import annotations
 
-import math
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from helixnb.backend import interpolation, kernels
+from helixnb.backend import CHUNK_IMAGES
+from helixnb.backend.loops import Loops
+from helixnb.backend.pipeline import in_order
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _CACHE_BYTES = 4_000_000
-_NEGLIGIBLE = np.float32(-80.0)  # logarithm that single precision all but loses
-_IMAGE_TABLE = interpolation.image_table()
-_FAN_TABLE = interpolation.fan_table()
 
 
-class CPU:
-    """NumPy backend; see `helixnb.backend.Backend`."""
+class CPU(Loops):
+    """NumPy backend; see `helixnb.backend.Backend`.
+
+    Parameters
+    ----------
+    note : str
+        Why it runs here, where the user left the choice to us.
+    """
 
     name = "cpu"
     xp: Any = np
 
-    def __init__(self) -> None:
-        """Start without scratch memory."""
-        self._scratch = threading.local()
+    def __init__(self, note: str = "") -> None:
+        super().__init__()
+        self.note = note
+
+    @property
+    def description(self) -> str:
+        """How many cores it runs on."""
+        return f"{self.workers} cores" if self.workers > 1 else "1 core"
 
     @property
     def workers(self) -> int:
@@ -50,8 +52,29 @@ class CPU:
             else (os.cpu_count() or 1)
         )
 
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Nothing to choose: there is one host."""
+        yield
+
+    def synchronise(self) -> None:
+        """Nothing to wait for: functions return when they are done."""
+
+    def chunk_images(self, bytes_per_image: int) -> int:
+        """Images to be worked on at once.
+
+        Parameters
+        ----------
+        bytes_per_image : int
+            Working memory of one image, of which a host is assumed to have enough.
+        """
+        return CHUNK_IMAGES
+
     def map(
-        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+        self,
+        function: Callable[[_Item], _Result],
+        items: Iterable[_Item],
+        halve: Callable[[_Item], list[_Item]] | None = None,
     ) -> Iterator[_Result]:
         """Apply a function to independent items on all cores, in order.
 
@@ -66,360 +89,19 @@ class CPU:
             Takes one item; called from several threads.
         items : iterable
             Taken only a few ahead of the results.
+        halve : callable, optional
+            Splits an item that takes more memory than a device has.
 
         Yields
         ------
         object
             `function(item)` for each item.
         """
-        pending: deque[Future[_Result]] = deque()
         with (
             threadpool_limits(1),
-            ThreadPoolExecutor(self.workers) as pool,
+            ThreadPoolExecutor(self.workers) as threads,
         ):
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > self.workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-
-    def filament_frames(
-        self,
-        transforms: NDArray[np.complex64],
-        image: NDArray[np.int32],
-        psi_deg: NDArray[np.float64],
-        contrast: NDArray[np.float64],
-        whitening: NDArray[np.float32],
-        k_max: int,
-        spacing_per_A: float,
-    ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-        """Turn image transforms into the filament frame and weight them.
-
-        Parameters
-        ----------
-        transforms : ndarray of complex64, shape (n_images, M, M // 2 + 1)
-            Padded transforms from `images.padded_transforms`.
-        image : ndarray of int32, shape (n_frames,)
-            Image of each frame.
-        psi_deg : ndarray of float64, shape (n_frames,)
-            RELION psi that brings the filament upright.
-        contrast : ndarray of float64, shape (n_images, 6)
-            CTF coefficients from `ctf.coefficients`.
-        whitening : ndarray of float32, shape (n_rows, n_columns)
-            1 / noise power of each component, 0 where it is not used.
-        k_max : int
-            Resolution radius, Fourier pixels.
-        spacing_per_A : float
-            One Fourier pixel in 1/A.
-
-        Returns
-        -------
-        data : ndarray of complex64, shape (n_rows, n_frames, n_columns)
-            conj(X) C / noise power.
-        power : ndarray of float32, same shape
-            C^2 / noise power.
-        """
-        n_frames = len(image)
-        shape = (k_max + 1, n_frames, 2 * k_max + 1)
-        data = np.zeros(shape, np.complex64)
-        power = np.zeros(shape, np.float32)
-        kernels.turn_frames(
-            transforms,
-            image,
-            np.deg2rad(psi_deg),
-            contrast,
-            whitening,
-            k_max,
-            spacing_per_A,
-            _IMAGE_TABLE,
-            data,
-            power,
-        )
-        return data, power
-
-    def gather_fan(
-        self,
-        harmonics: NDArray[np.complex64],
-        oversampling: int,
-        cyclic: int,
-        tilt_offset_deg: float,
-        k_max: int,
-    ) -> NDArray[np.complex64]:
-        """Harmonics of the slices at one tilt, interpolated from F_n(R, Z).
-
-        A slice at azimuth phi and tilt 90 + d samples
-        k = u e(phi) + v (cos d z + sin d e(phi - 90 deg)), so
-        H_n(v, u) = F_n(hypot(u, v sin d), v cos d) exp(i n beta),
-        beta = atan2(-v sin d, u).
-
-        Parameters
-        ----------
-        harmonics : ndarray of complex64, shape (n_z, n_r, n_m)
-            F_n(R, Z) of the reference.
-        oversampling : int
-            Samples per Fourier pixel of `harmonics`.
-        cyclic : int
-            Azimuthal orders are cyclic * m.
-        tilt_offset_deg : float
-            d, out-of-plane tilt minus 90.
-        k_max : int
-            Resolution radius of the slices.
-
-        Returns
-        -------
-        ndarray of complex64, shape (n_rows, n_columns, n_m)
-        """
-        shape = (k_max + 1, 2 * k_max + 1, harmonics.shape[2])
-        fan = np.zeros(shape, np.complex64)
-        kernels.gather(
-            harmonics,
-            oversampling,
-            cyclic,
-            np.deg2rad(tilt_offset_deg),
-            k_max,
-            _FAN_TABLE,
-            fan,
-        )
-        return fan
-
-    def scatter_fan(
-        self,
-        accumulator: NDArray[np.complex64],
-        fan: NDArray[np.complex64],
-        cyclic: int,
-        tilt_offset_deg: float,
-    ) -> None:
-        """Add slice harmonics at one tilt to the accumulator, in place.
-
-        Parameters
-        ----------
-        accumulator : ndarray of complex64, shape (k_max + 1, k_max + 1, n_m)
-            F_n(R, Z) at one sample per Fourier pixel.
-        fan : ndarray of complex64, shape (k_max + 1, 2 k_max + 1, n_m)
-            Slice harmonics to add.
-        cyclic : int
-            Azimuthal orders are cyclic * m.
-        tilt_offset_deg : float
-            Out-of-plane tilt minus 90.
-        """
-        kernels.scatter(
-            accumulator,
-            fan,
-            cyclic,
-            np.deg2rad(tilt_offset_deg),
-            _FAN_TABLE,
-        )
-
-    def scratch(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Uninitialised array for a value that does not outlive the next call.
-
-        Fresh memory costs about as much to map as the products that fill it, so each
-        thread keeps one block for each name.
-
-        Parameters
-        ----------
-        name : str
-            What it is for; the next call of that name in this thread reuses it.
-        shape : tuple of int
-            Of the array.
-
-        Returns
-        -------
-        ndarray of float32
-        """
-        kept = self._scratch.__dict__
-        size = math.prod(shape)
-        if name not in kept or kept[name].size < size:
-            kept[name] = np.empty(size, np.float32)
-        block: NDArray[np.float32] = kept[name][:size].reshape(shape)
-        return block
-
-    def unfold_azimuths(
-        self,
-        even: NDArray[np.float32],
-        odd: NDArray[np.float32],
-        offset: NDArray[np.float32],
-        power: float,
-        out: NDArray[np.float32],
-    ) -> None:
-        """Write score tables over a whole turn from their even and odd parts.
-
-        Parameters
-        ----------
-        even, odd : ndarray of float32, shape (n_axial, n, n_azimuth // 2 + 1)
-            Parts of the linear term at azimuths from 0 to half a turn.
-        offset : ndarray of float32, shape (n, n_azimuth)
-            Subtracted from each cell at all axial shifts.
-        power : float
-            Multiplied with the result.
-        out : ndarray of float32, shape (n, n_axial, n_azimuth)
-            Where to write the tables.
-        """
-        kernels.unfold(even, odd, offset, np.float32(power), out)
-
-    def shifted_frames(
-        self,
-        data: NDArray[np.complex64],
-        frame: NDArray[np.int64],
-        phase: NDArray[np.complex64],
-        shift: NDArray[np.int32],
-    ) -> NDArray[np.float32]:
-        """Copy frames and move each across the filament.
-
-        Parameters
-        ----------
-        data : ndarray of complex64, shape (n_rows, n_frames, n_columns)
-            Filament-frame data.
-        frame : ndarray of int64, shape (n,)
-            Frame to copy.
-        phase : ndarray of complex64, shape (n_shifts, n_columns)
-            Factor of each column at each shift.
-        shift : ndarray of int32, shape (n,)
-            Row of `phase` by which the copy is multiplied.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_rows, 2 n_columns, n)
-            Real and imaginary part of each column in turn; scratch.
-        """
-        n_rows, _, n_columns = data.shape
-        out = self.scratch("shifted", (n_rows, 2 * n_columns, len(frame)))
-        kernels.shift(data, frame, phase, shift, out)
-        return out
-
-    def weigh_tables(
-        self,
-        tables: NDArray[np.float32],
-        messages: NDArray[np.float32],
-        state: NDArray[np.int32],
-        height: NDArray[np.float32],
-    ) -> NDArray[np.float64]:
-        """Sum of each table times the message of its state, times its height.
-
-        Parameters
-        ----------
-        tables : ndarray of float32, shape (n, n_axial, n_azimuth)
-            Likelihood of each cell over axial shift and azimuth.
-        messages : ndarray of float32, shape (..., n_axial, n_azimuth)
-            Weight of each axial shift and azimuth, by state.
-        state : ndarray of int32, shape (n,)
-            Index into the leading axes of `messages`, flattened.
-        height : ndarray of float32, shape (n,)
-            Scale of each table; where it is 0 the table is not read.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
-        size = tables[0].size
-        mass = np.empty(len(tables))
-        messages = messages.reshape(-1, size)
-        kernels.weigh(tables.reshape(-1, size), messages, state, height, mass)
-        return mass
-
-    def group_sums(
-        self,
-        values: NDArray[Any],
-        group: NDArray[np.integer],
-        n_groups: int,
-        weight: NDArray[np.float32] | None = None,
-    ) -> NDArray[Any]:
-        """Sum values, or rows of values, by group.
-
-        Parameters
-        ----------
-        values : ndarray of float64, shape (n,), or of float32, shape (n, length)
-            What to add up.
-        group : ndarray of int, shape (n,)
-            Group of each, from 0.
-        n_groups : int
-            Number of groups; those without members get 0.
-        weight : ndarray of float32, shape (n,), optional
-            Factor of each row; rows of weight 0 are not read.
-
-        Returns
-        -------
-        ndarray of the same type, shape (n_groups,) or (n_groups, length)
-        """
-        if values.ndim == 1:
-            return np.bincount(group, values, n_groups)
-        if weight is None:
-            weight = np.ones(len(group), np.float32)
-        row = np.flatnonzero(weight)
-        select = csr_array(
-            (weight[row], (group[row], row)), shape=(n_groups, len(group))
-        )
-        return select @ values
-
-    def exponentiate(
-        self,
-        tables: NDArray[np.float32],
-        highest: NDArray[np.float32],
-        state: NDArray[np.int32],
-        n_states: int,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Exponentiate tables in place, each relative to its own maximum.
-
-        Parameters
-        ----------
-        tables : ndarray of float32, shape (n, n_axial, n_azimuth)
-            Logarithms; their exponentials afterwards, except where `height` is 0.
-        highest : ndarray of float32, shape (n,)
-            Maximum of each table.
-        state : ndarray of int32, shape (n,)
-            State of each table.
-        n_states : int
-            Number of states.
-
-        Returns
-        -------
-        height : ndarray of float32, shape (n,)
-            Maximum of each table over that of its state; 0 if negligible.
-        peak : ndarray of float32, shape (n_states,)
-            Logarithm of the maxima of states; minus infinity for those without table.
-        """
-        peak = np.full(n_states, -np.inf, np.float32)
-        np.maximum.at(peak, state, highest)
-        depth = highest - peak[state]
-        height = np.where(depth > _NEGLIGIBLE, np.exp(depth), np.float32(0))
-        for i in np.flatnonzero(height):
-            table = tables[i]
-            table -= highest[i]
-            np.exp(table, out=table)
-        return height, peak
-
-    def weighted_tables(
-        self,
-        tables: NDArray[np.float32],
-        index: NDArray[np.int64],
-        messages: NDArray[np.float32],
-        state: NDArray[np.int32],
-        share: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Take some tables, times the messages of their states and a share of each.
-
-        Parameters
-        ----------
-        tables : ndarray of float32, shape (n, n_axial, n_azimuth)
-            Likelihood of each cell.
-        index : ndarray of int64, shape (n_kept,)
-            Tables to take.
-        messages : ndarray of float32, shape (..., n_axial, n_azimuth)
-            As for `weigh_tables`.
-        state : ndarray of int32, shape (n_kept,)
-            State of each table taken.
-        share : ndarray of float32, shape (n_kept,)
-            Factor of each.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_kept, n_axial, n_azimuth)
-        """
-        weights = tables[index]
-        weights *= messages.reshape(-1, *tables.shape[1:])[state]
-        weights *= share[:, None, None]
-        return weights
+            yield from in_order(threads, self.workers, function, items)
 
     def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
         """Parts of a range that each stay within the processor's cache.

@@ -104,6 +104,22 @@ def add_output(parser: argparse.ArgumentParser, default: Path | None) -> None:
     )
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the device.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command.
+    """
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="cpu, cuda or cuda:N; auto takes a GPU that can be used (%(default)s)",
+    )
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the seed and the device.
 
@@ -115,9 +131,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of random numbers (0)"
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto or cpu (default: %(default)s)"
-    )
+    add_device(parser)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from helixnb.commands.options import (
     CHECKPOINT_FILE,
     add_checkpoint,
+    add_device,
     add_output,
     add_parameters,
     add_run_options,
@@ -94,9 +95,7 @@ def add_resume(commands: Any) -> None:
     )
     add_output(resume, default=None)
     add_checkpoint(resume)
-    resume.add_argument(
-        "--device", default="auto", help="auto or cpu (default: %(default)s)"
-    )
+    add_device(resume)
     resume.set_defaults(command=_resume)
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from helixnb.commands.options import add_parameters
+from helixnb.commands.options import add_device, add_parameters
 from helixnb.errors import InputError
 
 TOKEN_VARIABLE = "HELIXNB_TOKEN"
@@ -58,7 +58,7 @@ def add_serve(commands: Any) -> None:
         f"or {CHECKPOINT})",
     )
     add("--seed", type=int, default=0, metavar="N", help="of random numbers (0)")
-    add("--device", default="auto", help="auto or cpu (default: %(default)s)")
+    add_device(serve)
     add_parameters(serve)
     serve.set_defaults(command=_serve)
 

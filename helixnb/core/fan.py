@@ -156,7 +156,7 @@ def build_fan(
                 )
             )
         ),
-        expected_nats=float(nats[len(nats) // 2].sum()),
+        expected_nats=float(to_host(nats[len(nats) // 2].sum())),
     )
 
 

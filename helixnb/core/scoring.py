@@ -364,7 +364,7 @@ def near_priors(
     xp = array_module(tilt)
     near = xp.abs(tilt) <= 3 * spread.tilt_deg + level.tilt_step_deg
     near &= xp.abs(shift) <= 3 * spread.shift_px + level.shift_step_px
-    lost = xp.bincount(cells.image, near, len(chunk)) == 0
+    lost = xp.bincount(cells.image[near], minlength=len(chunk)) == 0
     marked: NDArray[np.bool_] = near | lost[cells.image]
     return marked
 

@@ -30,7 +30,7 @@ def facts(session: Session) -> list[tuple[str, str]]:
             f"{len(particles)} of {particles.n_filaments} filaments, "
             f"{particles.box_px} px x {particles.pixel_size_A:g} A",
         ),
-        ("device", session.device),
+        ("device", session.device_note),
     ]
     state = session.state
     if state is None:

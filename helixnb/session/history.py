@@ -79,6 +79,7 @@ def history_row(
         "polarity_probability": _median(state.poses.polarity_probability),
         **_changes(state, previous, pixel_size_A),
         "cells_per_image": state.cells_per_image,
+        "device": state.device,
         "stalled": state.stalled,
         "converged": state.converged,
         "flags": "; ".join(state.flags),

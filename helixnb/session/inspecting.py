@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helixnb.backend import Backend, get_backend
 from helixnb.errors import InputError
 from helixnb.inspection import filaments as filament_inspection
 from helixnb.inspection import pictures, spectra
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from helixnb.backend import Backend
     from helixnb.particles import ParticleSet
     from helixnb.state import State
 
@@ -100,14 +100,14 @@ class Inspecting(LabelledResults):
 
     __slots__ = ("_inspected",)
 
-    _backend: Backend
     _inspected: Inspected
 
     def _inspection(self) -> Inspected:
         state = self._needed_state()
         last: Inspected | None = getattr(self, "_inspected", None)
         if last is None or last.state is not state:
-            last = Inspected(state, self.particles, self._backend)
+            # A few hundred images: a plot need not compete with a run for a GPU.
+            last = Inspected(state, self.particles, get_backend("cpu"))
             self._inspected = last
         return last
 

@@ -62,7 +62,8 @@ class Session(Computing, Inspecting):
     parameters : Parameters
         To begin with; edit them later through `parameters`.
     device : str
-        ``"auto"`` or ``"cpu"``.
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; ``"auto"`` is the first GPU if there is
+        one that can be used. `device_note` tells which it is, and why.
     seed : int
         The same seed gives the same result on the same device.
     progress : bool, optional
@@ -228,6 +229,13 @@ class Session(Computing, Inspecting):
     def device(self) -> str:
         """Name of the device that computes."""
         return self._backend.name
+
+    @property
+    def device_note(self) -> str:
+        """What that device is, and if the choice was left to us, why not a GPU."""
+        backend = self._backend
+        said = f"{backend.name} ({backend.description})"
+        return f"{said}; {backend.note}" if backend.note else said
 
     @property
     def seed(self) -> int:

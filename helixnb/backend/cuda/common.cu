@@ -1,0 +1,38 @@
+// What all kernels share. Every kernel is one thread an output value, or one block a
+// value where it is a long sum; no two threads add to one place, so results do not
+// depend on the order in which threads run. Data are float, long sums double. Scalars
+// come as long long and double, which is what Python's numbers arrive as.
+
+typedef long long Index;
+
+// Number of this thread in a launch of one-dimensional blocks.
+__device__ inline Index thread_number()
+{
+    return (Index)blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+__device__ inline float2 times(float2 a, float2 b)
+{
+    return make_float2(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
+}
+
+// exp(i angle) of an angle of many turns: reduced in double precision, then in single.
+__device__ inline float2 wave(double angle)
+{
+    const double turn = 6.283185307179586476925;
+    float rest = (float)(angle - turn * rint(angle / turn));
+    return make_float2(cosf(rest), sinf(rest));
+}
+
+// (-1)^n for an order of either sign.
+__device__ inline float alternating(Index n)
+{
+    return (n & 1) ? -1.0f : 1.0f;
+}
+
+// Row of an interpolation table (steps + 1 rows) for a place between two samples.
+__device__ inline const float* weights_at(
+    const float* table, Index steps, Index taps, double fraction)
+{
+    return table + (Index)(fraction * steps + 0.5) * taps;
+}

@@ -1,0 +1,221 @@
+"""One GPU: its arrays from CuPy, its memory, its streams. The only import of CuPy.
+
+Chunks of images are worked on by two threads, each with a stream of its own, so that
+one is read and sent while the other is computed. CuPy stages what it sends in pinned
+memory and keeps the plans of Fourier transforms, for each thread; both threads live as
+long as the backend does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import cupy
+import cupyx.scipy.fft
+
+from helixnb.backend.arrays import ArrayKind, register
+from helixnb.backend.cuda.kernels import THREADS, Kernels, source
+from helixnb.backend.pipeline import in_order
+
+log = logging.getLogger("helixnb")
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+WORKERS = 2
+"""Chunks in flight: one is read and sent while another is computed."""
+
+MEMORY_FRACTION = 0.7
+"""Part of the free memory that chunks are planned for; the rest is for the library's
+own buffers and for what the plan does not know."""
+
+BLOCK_FRACTION = 0.1
+"""Part of the free memory that one block of cells may work in."""
+
+MOST_IMAGES = 4096
+"""Images of a chunk at most: more gain nothing, and progress is told by the chunk."""
+
+_PLANS = 64
+_OPTIONS = ("--std=c++17",)
+
+
+def count() -> int:
+    """Count the GPUs that can be used; 0 without a driver.
+
+    Raises
+    ------
+    RuntimeError
+        Where the driver does not fit the library, in CUDA's words.
+    """
+    if cupy.cuda.runtime.driverGetVersion() == 0:
+        return 0
+    return int(cupy.cuda.runtime.getDeviceCount())
+
+
+def versions() -> tuple[int, int]:
+    """Return the CUDA that the driver supports (0 without one) and that of CuPy.
+
+    As 1000 major + 10 minor.
+    """
+    runtime = cupy.cuda.runtime
+    return int(runtime.driverGetVersion()), int(runtime.runtimeGetVersion())
+
+
+class CUDA(Kernels):
+    """CuPy backend on one GPU; see `helixnb.backend.Backend`.
+
+    Parameters
+    ----------
+    index : int
+        Number of the GPU.
+
+    Raises
+    ------
+    Exception
+        Whatever CuPy raises where the GPU cannot compile and run our kernels.
+    """
+
+    note = ""
+
+    def __init__(self, index: int) -> None:
+        self._device = cupy.cuda.Device(index)
+        self.name = f"cuda:{index}"
+        with self._device:
+            properties = cupy.cuda.runtime.getDeviceProperties(index)
+            gib = properties["totalGlobalMem"] / 2**30
+            self._description = f"{properties['name'].decode()}, {gib:.0f} GiB"
+            module = cupy.RawModule(code=source(), options=_OPTIONS)
+            module.compile()
+            super().__init__(cupy, _launcher(module))
+            _try_libraries()
+        self._shrunk = 1.0
+        self._budget = self.free_bytes()
+        self._threads = ThreadPoolExecutor(
+            WORKERS, thread_name_prefix=self.name, initializer=self._begin_thread
+        )
+        register(
+            cupy.ndarray,
+            ArrayKind(
+                xp=cupy,
+                fft=cupyx.scipy.fft,
+                to_host=cupy.asnumpy,
+                place=_place,
+                sparse_product=_sparse_product,
+            ),
+        )
+        _BACKENDS[index] = self
+
+    @property
+    def description(self) -> str:
+        """Name and memory of the GPU."""
+        return self._description
+
+    def _begin_thread(self) -> None:
+        """Make the device and a stream of its own current in a new thread."""
+        self._device.use()
+        cupy.cuda.Stream().use()
+        cupy.fft.config.get_plan_cache().set_size(_PLANS)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make this GPU the one that array functions of this thread use."""
+        with self._device:
+            cupy.fft.config.get_plan_cache().set_size(_PLANS)
+            self._budget = self.free_bytes()
+            yield
+
+    def synchronise(self) -> None:
+        """Wait for what this thread has launched."""
+        cupy.cuda.get_current_stream().synchronize()
+
+    def upload(self, array: Any) -> Any:
+        """Copy an array to the GPU, through pinned memory, without waiting for it."""
+        return cupy.asarray(array)
+
+    def free_bytes(self) -> int:
+        """Memory that arrays can still be made in."""
+        with self._device:
+            free, _ = self._device.mem_info
+            return int(free + cupy.get_default_memory_pool().free_bytes())
+
+    def chunk_images(self, bytes_per_image: int) -> int:
+        """Images of a chunk, from the free memory; see `cpu`."""
+        share = MEMORY_FRACTION * self._shrunk * self._budget / WORKERS
+        return int(min(max(share // bytes_per_image, 1), MOST_IMAGES))
+
+    def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
+        """Parts of a range that each work in a small part of the memory; see `cpu`."""
+        size = BLOCK_FRACTION * self._shrunk * self._budget / WORKERS
+        step = max(1, int(size // bytes_each))
+        for start in range(first, last, step):
+            yield slice(start, min(start + step, last))
+
+    def map(
+        self,
+        function: Callable[[_Item], _Result],
+        items: Iterable[_Item],
+        halve: Callable[[_Item], list[_Item]] | None = None,
+    ) -> Iterator[_Result]:
+        """Apply a function to independent items, two at a time, in order; see `cpu`."""
+
+        def finished(item: _Item) -> _Result:
+            result = function(item)
+            self.synchronise()
+            return result
+
+        self.synchronise()  # what the items refer to was launched by this thread
+        results = in_order(
+            self._threads,
+            WORKERS,
+            finished,
+            items,
+            halve,
+            cupy.cuda.memory.OutOfMemoryError,
+            self._free_memory,
+        )
+        for result in results:
+            yield result
+            # Its memory is used again by the thread that made it.
+            self.synchronise()
+
+    def _free_memory(self) -> None:
+        """After an item did not fit: give back what is kept, and plan for less."""
+        self._shrunk = max(self._shrunk / 2, 1 / 64)
+        cupy.fft.config.get_plan_cache().clear()
+        cupy.get_default_memory_pool().free_all_blocks()
+        log.info("%s is out of memory: going on with half the images", self.name)
+
+
+_BACKENDS: dict[int, CUDA] = {}
+
+
+def _place(array: Any) -> int:
+    return int(array.device.id)
+
+
+def _sparse_product(matrix: tuple[Any, Any, Any], values: Any) -> Any:
+    return _BACKENDS[_place(values)].sparse_product(matrix, values)
+
+
+def _launcher(module: Any) -> Callable[..., None]:
+    """Run kernels of a compiled module on the current stream."""
+    kernels: dict[str, Any] = {}
+
+    def launch(name: str, n_blocks: int, *arguments: Any) -> None:
+        if name not in kernels:
+            kernels[name] = module.get_function(name)
+        kernels[name]((n_blocks,), (THREADS,), arguments)
+
+    return launch
+
+
+def _try_libraries() -> None:
+    """Use each library once: a missing one should fail now, not in an iteration."""
+    values = cupy.arange(8, dtype=cupy.complex64).reshape(2, 4)
+    cupyx.scipy.fft.fft(values @ values.T)
+    cupy.sort(cupy.arange(4))
+    cupy.cuda.get_current_stream().synchronize()

@@ -1,0 +1,307 @@
+"""The backend's loops as launches of CUDA kernels.
+
+What each function means is said in `backend.loops`; formulas and layouts are in the
+`.cu` files. Nothing here needs a GPU: arrays come from the array module that is handed
+in, and launches go to whatever can run the kernels.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Protocol
+
+import numpy as np
+
+from helixnb.backend.interpolation import fan_table, image_table
+from helixnb.backend.loops import NEGLIGIBLE
+
+SOURCES = ("common.cu", "frames.cu", "fan.cu", "posterior.cu", "sums.cu")
+"""Compiled as one text, in this order."""
+
+THREADS = 128
+"""Threads of a block; `weigh_tables` adds up as many shares."""
+
+
+class Launch(Protocol):
+    """Runs a kernel by its name."""
+
+    def __call__(self, name: str, n_blocks: int, *arguments: Any) -> None:
+        """Run it.
+
+        Parameters
+        ----------
+        name : str
+            Of the kernel.
+        n_blocks : int
+            Blocks of `THREADS` threads, at least 1.
+        *arguments
+            Contiguous arrays, and Python's int and float.
+        """
+
+
+def source() -> str:
+    """Text of all kernels."""
+    folder = resources.files(__package__)
+    return "\n".join((folder / name).read_text("utf-8") for name in SOURCES)
+
+
+class Kernels:
+    """The loops of a backend on one device.
+
+    Parameters
+    ----------
+    xp : module
+        Array module of the device.
+    launch : callable
+        Runs a kernel on it.
+    """
+
+    def __init__(self, xp: Any, launch: Launch) -> None:
+        self.xp = xp
+        self._launch = launch
+        self._image_table = xp.asarray(image_table())
+        self._fan_table = xp.asarray(fan_table())
+
+    def _each(self, name: str, n: int, *arguments: Any) -> None:
+        """Launch one thread for each of n values."""
+        if n:
+            self._launch(name, -(-n // THREADS), *arguments)
+
+    def _contiguous(self, array: Any, dtype: Any) -> Any:
+        return self.xp.ascontiguousarray(array, dtype=dtype)
+
+    def filament_frames(
+        self,
+        transforms: Any,
+        image: Any,
+        psi_deg: Any,
+        contrast: Any,
+        whitening: Any,
+        k_max: int,
+        spacing_per_A: float,
+    ) -> tuple[Any, Any]:
+        """Turn image transforms into the filament frame; see `loops`."""
+        n_frames = len(image)
+        shape = (k_max + 1, n_frames, 2 * k_max + 1)
+        data = self.xp.empty(shape, np.complex64)
+        power = self.xp.empty(shape, np.float32)
+        self._each(
+            "turn_frames",
+            data.size,
+            self._contiguous(transforms, np.complex64),
+            self._contiguous(image, np.int32),
+            self._contiguous(self.xp.deg2rad(psi_deg), np.float64),
+            self._contiguous(contrast, np.float64),
+            self._contiguous(whitening, np.float32),
+            self._image_table,
+            len(self._image_table) - 1,
+            self._image_table.shape[1],
+            transforms.shape[1],
+            k_max,
+            float(spacing_per_A),
+            n_frames,
+            data,
+            power,
+        )
+        return data, power
+
+    def gather_fan(
+        self,
+        harmonics: Any,
+        oversampling: int,
+        cyclic: int,
+        tilt_offset_deg: float,
+        k_max: int,
+    ) -> Any:
+        """Slice harmonics H_n(v, u) at one tilt; see `loops`."""
+        n_z, n_r, n_m = harmonics.shape
+        fan = self.xp.empty((k_max + 1, 2 * k_max + 1, n_m), np.complex64)
+        self._each(
+            "gather_fan",
+            fan.size,
+            self._contiguous(harmonics, np.complex64),
+            self._fan_table,
+            len(self._fan_table) - 1,
+            self._fan_table.shape[1],
+            n_z,
+            n_r,
+            n_m,
+            oversampling,
+            cyclic,
+            float(np.deg2rad(tilt_offset_deg)),
+            k_max,
+            fan,
+        )
+        return fan
+
+    def scatter_fan(
+        self, accumulator: Any, fan: Any, cyclic: int, tilt_offset_deg: float
+    ) -> None:
+        """Adjoint of `gather_fan` at oversampling 1; see `loops`."""
+        n_z, n_r, n_m = accumulator.shape
+        k_max, tilt = n_z - 1, float(np.deg2rad(tilt_offset_deg))
+        planes = self.xp.zeros((k_max + 1, n_r, n_m), np.complex64)
+        table = self._fan_table
+        window = (table, len(table) - 1, table.shape[1])
+        self._each(
+            "scatter_rows",
+            (k_max + 1) * n_m,
+            self._contiguous(fan, np.complex64),
+            *window,
+            n_r,
+            n_m,
+            cyclic,
+            tilt,
+            k_max,
+            planes,
+        )
+        self._each(
+            "scatter_planes",
+            n_r * n_m,
+            planes,
+            *window,
+            n_z,
+            n_r,
+            n_m,
+            cyclic,
+            tilt,
+            k_max,
+            accumulator,
+        )
+
+    def scratch(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Uninitialised array; the memory pool of the device finds it; see `loops`."""
+        return self.xp.empty(shape, np.float32)
+
+    def unfold_azimuths(
+        self, even: Any, odd: Any, offset: Any, power: float, out: Any
+    ) -> None:
+        """Write score tables from their even and odd parts; see `loops`."""
+        self._each(
+            "unfold_azimuths",
+            out.size,
+            self._contiguous(even, np.float32),
+            self._contiguous(odd, np.float32),
+            self._contiguous(offset, np.float32),
+            float(power),
+            *out.shape,
+            out,
+        )
+
+    def shifted_frames(self, data: Any, frame: Any, phase: Any, shift: Any) -> Any:
+        """Copy frames and move each across the filament; see `loops`."""
+        n_rows, n_frames, n_columns = data.shape
+        out = self.xp.empty((n_rows, 2 * n_columns, len(frame)), np.float32)
+        self._each(
+            "shift_frames",
+            out.size // 2,
+            self._contiguous(data, np.complex64),
+            self._contiguous(frame, np.int64),
+            self._contiguous(phase, np.complex64),
+            self._contiguous(shift, np.int32),
+            n_rows,
+            n_frames,
+            n_columns,
+            len(frame),
+            out,
+        )
+        return out
+
+    def exponentiate(
+        self, tables: Any, highest: Any, state: Any, n_states: int
+    ) -> tuple[Any, Any]:
+        """Exponentiate tables, each relative to its maximum; see `loops`."""
+        xp = self.xp
+        peak = xp.full(n_states, -np.inf, np.float32)
+        xp.maximum.at(peak, state, highest)
+        depth = highest - peak[state]
+        height = xp.where(depth > NEGLIGIBLE, xp.exp(depth), np.float32(0))
+        size = tables.shape[1] * tables.shape[2]
+        self._each(
+            "exponentiate", tables.size, tables, highest, height, len(tables), size
+        )
+        return height, peak
+
+    def weigh_tables(self, tables: Any, messages: Any, state: Any, height: Any) -> Any:
+        """Sum of each table times the message of its state; see `loops`."""
+        mass = self.xp.empty(len(tables), np.float64)
+        if len(tables):
+            self._launch(
+                "weigh_tables",
+                len(tables),
+                self._contiguous(tables, np.float32),
+                self._contiguous(messages, np.float32),
+                self._contiguous(state, np.int32),
+                self._contiguous(height, np.float32),
+                tables.shape[1] * tables.shape[2],
+                mass,
+            )
+        return mass
+
+    def weighted_tables(
+        self, tables: Any, index: Any, messages: Any, state: Any, share: Any
+    ) -> Any:
+        """Take tables, times messages and a share of each; see `loops`."""
+        out = self.xp.empty((len(index), *tables.shape[1:]), np.float32)
+        self._each(
+            "weighted_tables",
+            out.size,
+            tables,
+            self._contiguous(index, np.int64),
+            self._contiguous(messages, np.float32),
+            self._contiguous(state, np.int32),
+            self._contiguous(share, np.float32),
+            len(index),
+            tables.shape[1] * tables.shape[2],
+            out,
+        )
+        return out
+
+    def group_sums(
+        self, values: Any, group: Any, n_groups: int, weight: Any = None
+    ) -> Any:
+        """Sum values, or rows of values, by group; see `loops`."""
+        order, first = self._groups(group, n_groups)
+        if values.ndim == 1:
+            out = self.xp.empty(n_groups, np.float64)
+            values = self._contiguous(values, np.float64)
+            self._each("group_values", n_groups, values, order, first, n_groups, out)
+            return out
+        if weight is None:
+            weight = self.xp.ones(len(group), np.float32)
+        length = values.shape[1]
+        out = self.xp.empty((n_groups, length), np.float32)
+        self._each(
+            "group_rows",
+            out.size,
+            self._contiguous(values, np.float32),
+            self._contiguous(weight, np.float32),
+            order,
+            first,
+            n_groups,
+            length,
+            out,
+        )
+        return out
+
+    def sparse_product(self, matrix: tuple[Any, Any, Any], values: Any) -> Any:
+        """Sparse matrix times each row of a complex array; see `arrays.ArrayKind`."""
+        start, column, weight = matrix
+        n_batch, n_columns = values.shape
+        n_rows = len(start) - 1
+        out = self.xp.empty((n_batch, n_rows), np.complex64)
+        values = self._contiguous(values, np.complex64)
+        sizes = (n_batch, n_rows, n_columns)
+        self._each(
+            "sparse_product", out.size, start, column, weight, values, *sizes, out
+        )
+        return out
+
+    def _groups(self, group: Any, n_groups: int) -> tuple[Any, Any]:
+        """Members sorted by group in their own order, and where each group begins."""
+        order = self.xp.argsort(group, kind="stable")
+        first = self.xp.searchsorted(group[order], self.xp.arange(n_groups + 1))
+        return (
+            self._contiguous(order, np.int64),
+            self._contiguous(first, np.int64),
+        )

@@ -1,0 +1,73 @@
+// From parts of the scores of cells to the weights of their poses.
+
+// Scores over a whole turn from their even and odd part over half of it, h azimuths
+// from 0: out[i, s, a] = power (even[s, i, a] + odd[s, i, a] - offset[i, a]), and beyond
+// half a turn the same at n_azimuth - a with the odd part subtracted.
+extern "C" __global__ void unfold_azimuths(
+    const float* even, const float* odd, const float* offset, double power, Index n,
+    Index n_axial, Index n_azimuth, float* out)
+{
+    const Index k = thread_number();
+    if (k >= n * n_axial * n_azimuth) return;
+    const Index a = k % n_azimuth;
+    const Index s = k / n_azimuth % n_axial;
+    const Index i = k / n_azimuth / n_axial;
+    const Index half = n_azimuth / 2 + 1;
+    const bool beyond = a >= half;
+    const Index from = (s * n + i) * half + (beyond ? n_azimuth - a : a);
+    const float wave = beyond ? even[from] - odd[from] : even[from] + odd[from];
+    out[k] = (float)power * (wave - offset[i * n_azimuth + a]);
+}
+
+// tables[i, j] becomes exp(tables[i, j] - highest[i]), where height[i] is not 0.
+extern "C" __global__ void exponentiate(
+    float* tables, const float* highest, const float* height, Index n, Index size)
+{
+    const Index i = thread_number();
+    if (i >= n * size) return;
+    const Index item = i / size;
+    if (height[item] != 0.0f) tables[i] = expf(tables[i] - highest[item]);
+}
+
+// mass[i] = height[i] times the sum over j of tables[i, j] messages[state[i], j]: one
+// block of 128 threads a table, which is not read where its height is 0. Each thread
+// adds its share in double precision; eight of them add sixteen shares each, and the
+// first adds those.
+extern "C" __global__ void weigh_tables(
+    const float* tables, const float* messages, const int* state, const float* height,
+    Index size, double* mass)
+{
+    __shared__ double share[128];
+    const Index i = blockIdx.x;
+    const int thread = threadIdx.x;
+    const float* table = tables + i * size;
+    const float* message = messages + (Index)state[i] * size;
+    double sum = 0.0;
+    if (height[i] != 0.0f)
+        for (Index j = thread; j < size; j += blockDim.x)
+            sum += (double)(table[j] * message[j]);
+    share[thread] = sum;
+    __syncthreads();
+    sum = 0.0;
+    if (thread < 8)
+        for (int k = 0; k < 16; ++k) sum += share[16 * thread + k];
+    __syncthreads();
+    if (thread < 8) share[thread] = sum;
+    __syncthreads();
+    if (thread == 0) {
+        for (int k = 1; k < 8; ++k) sum += share[k];
+        mass[i] = height[i] * sum;
+    }
+}
+
+// out[i, j] = tables[index[i], j] messages[state[i], j] share[i].
+extern "C" __global__ void weighted_tables(
+    const float* tables, const Index* index, const float* messages, const int* state,
+    const float* share, Index n, Index size, float* out)
+{
+    const Index i = thread_number();
+    if (i >= n * size) return;
+    const Index item = i / size, j = i % size;
+    const float message = messages[(Index)state[item] * size + j];
+    out[i] = tables[index[item] * size + j] * message * share[item];
+}

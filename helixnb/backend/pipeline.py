@@ -1,0 +1,100 @@
+"""Independent items worked on by a few threads, with results in order.
+
+Results come in the order of the items whatever the number of threads, so that sums over
+them are reproducible, and only a few items are held at a time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, wait
+from typing import TypeVar
+
+from helixnb.errors import InputError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def in_order(
+    threads: Executor,
+    ahead: int,
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    halve: Callable[[_Item], list[_Item]] | None = None,
+    too_large: type[Exception] = MemoryError,
+    recover: Callable[[], None] = lambda: None,
+) -> Iterator[_Result]:
+    """Apply a function to items in threads, and to halves of those that do not fit.
+
+    Parameters
+    ----------
+    threads : Executor
+        Where the function runs.
+    ahead : int
+        Items begun before the first result is asked for, and one more.
+    function : callable
+        Takes one item.
+    items : iterable
+        Taken only a few ahead of the results.
+    halve : callable, optional
+        Splits an item in two, or returns it alone where that is not possible; it is
+        then tried once more, when nothing else takes memory.
+    too_large : type of Exception
+        What the function raises where an item takes more memory than there is.
+    recover : callable
+        Called before its halves are tried, when nothing else is at work.
+
+    Yields
+    ------
+    object
+        `function(item)` for each item, or for each part of it.
+
+    Raises
+    ------
+    InputError
+        For an item that does not fit and cannot be split.
+    """
+
+    def parts(item: _Item) -> Iterator[_Result]:
+        """Yield the results of an item that did not fit."""
+        halves = [item] if halve is None else halve(item)
+        for half in halves:
+            try:
+                result = threads.submit(function, half).result()
+            except too_large as error:
+                if len(halves) < 2:
+                    raise InputError(
+                        "the memory of the device does not hold one filament at this "
+                        "resolution. Use device='cpu', or a lower resolution."
+                    ) from error
+                recover()
+                yield from parts(half)
+            else:
+                yield result
+
+    def settled(item: _Item, future: Future[_Result]) -> Iterator[_Result]:
+        """Yield the result of an item, or of its parts."""
+        try:
+            result = future.result()
+        except too_large:
+            # What else is at work holds memory; its own results are kept.
+            for _, other in pending:
+                other.exception()
+            recover()
+            yield from parts(item)
+        else:
+            yield result
+
+    pending: deque[tuple[_Item, Future[_Result]]] = deque()
+    try:
+        for item in items:
+            pending.append((item, threads.submit(function, item)))
+            if len(pending) > ahead:
+                yield from settled(*pending.popleft())
+        while pending:
+            yield from settled(*pending.popleft())
+    finally:
+        # After an error or an interrupt nothing goes on unseen.
+        wait([future for _, future in pending if not future.cancel()])

@@ -1,0 +1,263 @@
+"""Every CUDA kernel against the CPU backend, on random input.
+
+The sources run on the host here; where there is a GPU, on that as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.sparse import random_array
+
+from helixnb.backend import get_backend, polar
+from helixnb.backend.arrays import to_host
+from helixnb.core.halfplane import HalfPlane
+from helixnb.core.images import normalise, padded_transforms
+from tests.gpu.devices import cuda
+from tests.gpu.host_cuda import compile_kernels
+from tests.gpu.standin import StandIn
+
+CPU = get_backend("cpu")
+
+
+@pytest.fixture(
+    scope="module", params=["host", pytest.param("gpu", marks=pytest.mark.gpu)]
+)
+def device(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """Backend whose kernels are CUDA sources."""
+    if request.param == "gpu":
+        return cuda()
+    return StandIn(compile_kernels(tmp_path_factory.mktemp("kernels")))
+
+
+def _complex(rng: np.random.Generator, *shape: int) -> NDArray[np.complex64]:
+    parts = rng.standard_normal((2, *shape))
+    return (parts[0] + 1j * parts[1]).astype(np.complex64)
+
+
+def _both(device: Any, name: str, *arguments: Any) -> tuple[Any, Any]:
+    """Results of a function of the backend on the device and on the CPU."""
+    send = device.xp.asarray
+    sent = [send(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    found, expected = getattr(device, name)(*sent), getattr(CPU, name)(*arguments)
+    fetch = [to_host(f) for f in found] if isinstance(found, tuple) else to_host(found)
+    return fetch, expected
+
+
+def _close(found: Any, expected: Any, tolerance: float = 3e-6) -> None:
+    assert found.shape == expected.shape
+    assert found.dtype == expected.dtype
+    scale = np.abs(expected).max(initial=0.0)
+    assert np.abs(found - expected).max(initial=0.0) <= tolerance * scale
+
+
+@pytest.mark.parametrize("box", [16, 21, 24])
+@pytest.mark.parametrize("beyond", [0, 3])
+def test_turned_frames(
+    device: Any, rng: np.random.Generator, box: int, beyond: int
+) -> None:
+    """To the rim of the band, for angles on and off the axes, empty places included."""
+    k_max = box // 2 - 1 - beyond
+    stack = normalise(rng.standard_normal((3, box, box)).astype(np.float32))
+    image = np.array([2, 0, 0, 1, 2, 1, 0], np.int32)
+    psi = np.array([0.0, 90.0, 180.0, -90.0, 37.3, -141.0, 359.9])
+    contrast = np.stack(
+        [
+            rng.uniform(5e3, 3e4, 3),
+            rng.uniform(-900, 900, 3),
+            rng.uniform(-3, 3, 3),
+            np.full(3, np.pi * 0.0197),
+            np.full(3, np.pi / 2 * 2.7e7 * 0.0197**3),
+            np.full(3, 0.1),
+        ],
+        axis=1,
+    )
+    plane = HalfPlane(k_max)
+    whitening = (plane.multiplicity > 0) * rng.random(plane.ring.shape)
+    found, expected = _both(
+        device,
+        "filament_frames",
+        padded_transforms(stack, k_max),
+        image,
+        psi,
+        contrast,
+        whitening.astype(np.float32),
+        k_max,
+        1 / (box * 2.0),
+    )
+    _close(found[0], expected[0])
+    _close(found[1], expected[1])
+    assert not found[1][:, :, 0][plane.multiplicity[:, 0] == 0].any()
+
+
+def test_no_frames_at_all(device: Any) -> None:
+    plane = HalfPlane(5)
+    found, _ = _both(
+        device,
+        "filament_frames",
+        np.zeros((1, 24, 13), np.complex64),
+        np.zeros(0, np.int32),
+        np.zeros(0),
+        np.zeros((1, 6)),
+        plane.multiplicity,
+        5,
+        0.01,
+    )
+    assert found[0].shape == (6, 0, 11)
+
+
+@pytest.mark.parametrize("cyclic", [1, 2, 3])
+@pytest.mark.parametrize("oversampling", [1, 2])
+@pytest.mark.parametrize("tilt_deg", [0.0, 7.5, -33.0])
+def test_slices_from_harmonics(
+    device: Any,
+    rng: np.random.Generator,
+    cyclic: int,
+    oversampling: int,
+    tilt_deg: float,
+) -> None:
+    k_max, m_max = 7, 4
+    # At tilt 0 the slices reach the rim of the harmonics, and beyond.
+    harmonics = _complex(
+        rng, oversampling * k_max + 1, oversampling * k_max, 2 * m_max + 1
+    )
+    found, expected = _both(
+        device, "gather_fan", harmonics, oversampling, cyclic, tilt_deg, k_max
+    )
+    _close(found, expected)
+
+
+@pytest.mark.parametrize("cyclic", [1, 2, 3])
+@pytest.mark.parametrize("tilt_deg", [0.0, 7.5, -33.0])
+def test_harmonics_from_slices(
+    device: Any, rng: np.random.Generator, cyclic: int, tilt_deg: float
+) -> None:
+    k_max, m_max = 7, 4
+    fan = _complex(rng, k_max + 1, 2 * k_max + 1, 2 * m_max + 1)
+    start = _complex(rng, k_max + 1, k_max + 1, 2 * m_max + 1)
+    expected = start.copy()
+    CPU.scatter_fan(expected, fan, cyclic, tilt_deg)
+    found = device.xp.asarray(start)
+    device.scatter_fan(found, device.xp.asarray(fan), cyclic, tilt_deg)
+    _close(to_host(found), expected)
+    assert np.abs(expected - start).max() > 1
+
+
+@pytest.mark.parametrize("n", [0, 1, 130])
+@pytest.mark.parametrize("n_azimuth", [1, 2, 9, 12])
+def test_unfolded_azimuths(
+    device: Any, rng: np.random.Generator, n: int, n_azimuth: int
+) -> None:
+    parts = rng.standard_normal((2, 3, n, n_azimuth // 2 + 1)).astype(np.float32)
+    offset = rng.standard_normal((n, n_azimuth)).astype(np.float32)
+    expected = np.empty((n, 3, n_azimuth), np.float32)
+    CPU.unfold_azimuths(*parts, offset, 2.5, expected)
+    found = device.xp.empty(expected.shape, np.float32)
+    sent = [device.xp.asarray(a) for a in (*parts, offset)]
+    device.unfold_azimuths(*sent, 2.5, found)
+    _close(to_host(found), expected)
+
+
+def test_shifted_frames(device: Any, rng: np.random.Generator) -> None:
+    """Columns outside the circle are not used, and a CPU leaves them alone."""
+    frame = np.array([4, 0, 4, 2], np.int64)
+    shift = np.array([1, 1, 0, 2], np.int32)
+    data, phase = _complex(rng, 5, 6, 9), _complex(rng, 3, 9)
+    found, expected = _both(device, "shifted_frames", data, frame, phase, shift)
+    inside = np.repeat(HalfPlane(4).radius <= 4, 2, axis=1)
+    assert found.shape == expected.shape == (5, 18, 4)
+    _close(found[inside], expected[inside])
+
+
+def test_likelihoods(device: Any, rng: np.random.Generator) -> None:
+    """State 2 has no table; of state 0 one is far below the other and stays as is."""
+    logs = rng.uniform(-30, 80, (5, 3, 43)).astype(np.float32)
+    logs[1] -= 300
+    state = np.array([0, 0, 3, 1, 3], np.int32)
+    highest = logs.max((1, 2))
+    expected, found = logs.copy(), device.xp.asarray(logs)
+    height, peak = CPU.exponentiate(expected, highest, state, 4)
+    on_device = device.exponentiate(
+        found, device.xp.asarray(highest), device.xp.asarray(state), 4
+    )
+    np.testing.assert_allclose(to_host(on_device[0]), height, rtol=1e-5)
+    np.testing.assert_array_equal(to_host(on_device[1]), peak)
+    assert peak[2] == -np.inf
+    assert height[1] == 0
+    np.testing.assert_allclose(to_host(found), expected, rtol=2e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 127), (8, 16), (3, 43), (10, 311)])
+def test_weighed_tables(
+    device: Any, rng: np.random.Generator, shape: tuple[int, int]
+) -> None:
+    tables = rng.random((6, *shape)).astype(np.float32)
+    messages = rng.random((2, 2, *shape)).astype(np.float32)
+    state = np.array([3, 0, 1, 3, 2, 0], np.int32)
+    height = np.array([1, 0.5, 0, 1e-20, 0.1, 1], np.float32)
+    tables[2] = np.nan  # of no height, and so not to be read
+    _close(*_both(device, "weigh_tables", tables, messages, state, height))
+    kept = np.array([5, 1, 1], np.int64)
+    share = rng.uniform(1, 2, 3).astype(np.float32)
+    found = _both(device, "weighted_tables", tables, kept, messages, state[kept], share)
+    _close(*found)
+
+
+def test_no_tables_at_all(device: Any) -> None:
+    found, expected = _both(
+        device,
+        "weigh_tables",
+        np.zeros((0, 2, 3), np.float32),
+        np.ones((1, 2, 2, 3), np.float32),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.float32),
+    )
+    assert found.shape == expected.shape == (0,)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_by_group(device: Any, rng: np.random.Generator, weighted: bool) -> None:
+    """Groups out of order, one of them empty, the last one too."""
+    group = np.array([3, 0, 3, 1, 1, 3, 0], np.int64)
+    weight = rng.random(7).astype(np.float32) if weighted else None
+    rows = rng.standard_normal((7, 130)).astype(np.float32)
+    if weight is not None:
+        weight[4], rows[4] = 0, np.nan  # not to be read
+    _close(*_both(device, "group_sums", rows, group, 6, weight), tolerance=1e-6)
+    values = rng.standard_normal(7)
+    _close(*_both(device, "group_sums", values, group, 6), tolerance=1e-14)
+
+
+def test_sparse_product(device: Any, rng: np.random.Generator) -> None:
+    matrix = random_array((50, 33), density=0.1, rng=rng, dtype=np.float32).tocsr()
+    assert (np.diff(matrix.indptr) == 0).any()
+    values = _complex(rng, 3, 33)
+    parts = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32))
+    sent = tuple(device.xp.asarray(part) for part in (*parts, matrix.data))
+    found = device.sparse_product(sent, device.xp.asarray(values))
+    _close(to_host(found), (matrix @ values.T).T.astype(np.complex64))
+
+
+@pytest.mark.parametrize("box", [20, 27])
+def test_polar_transform_and_its_adjoint(
+    device: Any, rng: np.random.Generator, box: int
+) -> None:
+    """Against the plain sums, and against each other by the adjoint identity."""
+    points = polar.PolarPoints(box, 2 * (box // 2 - 2), 2, 24)
+    planes = _complex(rng, 35, box, box)  # more than are padded at a time
+    found = to_host(polar.sample(device.xp.asarray(planes), points))
+    y, x = (angle.astype(float) for angle in points.yx)
+    place = np.arange(box) - box // 2
+    along_y, along_x = (np.exp(-1j * np.outer(a, place)) for a in (y, x))
+    expected = np.einsum("py,nyx,px->np", along_y, planes[:3], along_x, optimize=True)
+    assert np.abs(found[:3] - expected).max() < 2e-5 * np.abs(expected).max()
+    values = _complex(rng, 35, len(x))
+    back = to_host(polar.spread(device.xp.asarray(values), points))
+    left = np.vdot(values, found.astype(complex))
+    right = np.vdot(back.astype(complex), planes)
+    assert left == pytest.approx(right, rel=1e-4)

@@ -1,0 +1,123 @@
+"""What can be known of the CUDA backend from its text: it compiles, and names exist.
+
+NVRTC, the compiler that CuPy uses, comes as a Python package and needs no GPU.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import importlib.util
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+import helixnb
+from helixnb.backend.cuda.kernels import SOURCES, source
+from tests.gpu.host_cuda import kernel_bodies
+from tests.gpu.strict import cupy_names
+
+PACKAGE = Path(helixnb.__file__).parent
+ARCHITECTURES = (75, 80, 90, 100, 120)
+OPTIONS = (b"--std=c++17",)
+
+
+@lru_cache(maxsize=1)
+def _nvrtc() -> ctypes.CDLL:
+    """NVRTC of the package nvidia-cuda-nvrtc; skips where it is not installed."""
+    found = importlib.util.find_spec("nvidia")
+    folders = list(found.submodule_search_locations or ()) if found else []
+    libraries = [p for f in folders for p in Path(f).rglob("libnvrtc.so*")]
+    if not libraries:
+        pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc")
+    return ctypes.CDLL(str(libraries[0]))
+
+
+def _compiled(text: str, architecture: int) -> tuple[int, str]:
+    """NVRTC's status and log for one architecture."""
+    nvrtc, program = _nvrtc(), ctypes.c_void_p()
+    options = (*OPTIONS, f"--gpu-architecture=sm_{architecture}".encode())
+    nvrtc.nvrtcCreateProgram(
+        ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None
+    )
+    status = nvrtc.nvrtcCompileProgram(
+        program, len(options), (ctypes.c_char_p * len(options))(*options)
+    )
+    size = ctypes.c_size_t()
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return status, log.value.decode()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kernels_compile(architecture: int) -> None:
+    status, log = _compiled(source(), architecture)
+    assert status == 0, log
+    assert not log.strip("\0 \n")  # no warning either
+
+
+def test_the_compiler_refuses_what_is_wrong() -> None:
+    """Otherwise the test above would say nothing."""
+    status, log = _compiled(source().replace("expf(", "expff("), ARCHITECTURES[0])
+    assert status != 0
+    assert "expff" in log
+
+
+def test_every_source_is_compiled_and_every_kernel_is_launched() -> None:
+    assert set(SOURCES) == {p.name for p in (PACKAGE / "backend/cuda").glob("*.cu")}
+    wrappers = (PACKAGE / "backend/cuda/kernels.py").read_text()
+    launched = set(re.findall(r'(?:_each|_launch)\(\s*"(\w+)"', wrappers))
+    assert launched == set(kernel_bodies())
+
+
+def _attributes(tree: ast.AST, root: str) -> Iterator[str]:
+    """Names taken from a module that is called `root` in the code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            base = ast.unparse(node.value)
+            if base == root or base.endswith(f".{root}"):
+                yield node.attr
+
+
+def _device_code() -> dict[Path, ast.Module]:
+    """Modules that compute on arrays of a device."""
+    paths = [*PACKAGE.glob("*.py"), *(PACKAGE / "core").glob("*.py")]
+    paths += (PACKAGE / "backend").rglob("*.py")
+    return {path: ast.parse(path.read_text()) for path in paths}
+
+
+def test_every_array_function_exists_in_cupy() -> None:
+    used = {name for t in _device_code().values() for name in _attributes(t, "xp")}
+    assert len(used) > 30
+    assert not {name for name in used if f"cupy.{name}" not in cupy_names()}
+
+
+def test_every_fourier_transform_exists_in_cupy() -> None:
+    sent = ast.parse((PACKAGE / "backend/fourier.py").read_text())
+    makers = {"_transform", "_rearrangement"}
+    names = {
+        node.args[0].value
+        for node in ast.walk(sent)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") in makers
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(names) > 8
+    assert not {n for n in names if f"cupyx.scipy.fft.{n}" not in cupy_names()}
+
+
+def test_the_list_of_cupy_names_is_that_of_the_installed_cupy() -> None:
+    """Where CuPy is installed; importing it needs no GPU."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    missing = {
+        name.removeprefix("cupy.")
+        for name in cupy_names()
+        if name.startswith("cupy.") and not name.startswith("cupy.ndarray.")
+    } - set(dir(cupy))
+    used = {name for t in _device_code().values() for name in _attributes(t, "xp")}
+    assert not used & missing

@@ -1,0 +1,150 @@
+"""Whole iterations on arrays that refuse to mix with NumPy, with the CUDA kernels.
+
+The kernels run on the host (`tests.gpu`), everything else is the code that runs on a
+GPU. Results must be those of the CPU backend to rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from helixnb import refinement
+from helixnb.backend import get_backend
+from helixnb.initial import initial_state
+from helixnb.parameters import Parameters
+from helixnb.particles import ParticleSet
+from helixnb.simulate import Filaments, Microscope, simulate_segments
+from helixnb.state import State
+from tests.gpu.host_cuda import compile_kernels
+from tests.gpu.standin import StandIn
+
+TWIST_DEG, RISE_A = -62.0, 21.8
+
+
+def _quiet(*_: object) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def particles(tmp_path_factory: pytest.TempPathFactory) -> ParticleSet:
+    """Twenty-four segments of four filaments."""
+    data = simulate_segments(
+        tmp_path_factory.mktemp("data"),
+        twist_deg=TWIST_DEG,
+        rise_A=RISE_A,
+        box_px=24,
+        pixel_size_A=8.0,
+        filaments=Filaments(n_filaments=4, segments_per_filament=6, inter_box_A=44.0),
+        microscope=Microscope(snr=0.5),
+        seed=4,
+    )
+    return ParticleSet.from_file(data.particles_star)
+
+
+@pytest.fixture(scope="module")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    """Make a GPU whose memory holds 12 images."""
+    return StandIn(compile_kernels(tmp_path_factory.mktemp("kernels")), most_items=12)
+
+
+@pytest.fixture(scope="module")
+def start(particles: ParticleSet) -> Callable[..., State]:
+    """State of the CPU after the bootstrap, from which one step is compared."""
+    done: dict[Parameters, State] = {}
+
+    def state(parameters: Parameters) -> State:
+        if parameters not in done:
+            cpu = get_backend("cpu")
+            first = initial_state(particles, parameters, cpu, 1, _quiet)
+            first = refinement.step(first, particles, parameters, cpu, _quiet)
+            done[parameters] = first
+        return done[parameters]
+
+    return state
+
+
+def _parameters(**values: object) -> Parameters:
+    given = {
+        "twist_deg": TWIST_DEG,
+        "rise_A": RISE_A,
+        "bootstrap_iterations": 1,
+        "shift_sd_A": 6.0,
+    }
+    return Parameters(**(given | {"starts": 1} | values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"point_group": "D1", "coherence": False, "particle_scale": False},
+        {"twist_deg": None, "rise_A": None, "point_group": "C2"},
+    ],
+    ids=["helix", "dihedral without coherence", "asymmetric C2"],
+)
+def test_a_step_gives_what_it_gives_on_the_cpu(
+    particles: ParticleSet,
+    standin: StandIn,
+    start: Callable[..., State],
+    values: dict[str, object],
+) -> None:
+    parameters = _parameters(**values)
+    before = start(parameters)
+    cpu = get_backend("cpu")
+    expected = refinement.step(before, particles, parameters, cpu, _quiet)
+    found = refinement.step(before, particles, parameters, standin, _quiet)
+    assert (found.device, expected.device) == ("standin", "cpu")
+    # The device's polar transform is good to 1e-4, as FINUFFT is told to be.
+    for name in ("half_maps", "references"):
+        a, b = getattr(found, name), getattr(expected, name)
+        assert type(a) is np.ndarray
+        assert a.dtype == np.float32
+        assert np.abs(a - b).max() < 2e-3 * np.abs(b).max(), name
+    np.testing.assert_allclose(found.noise_power, expected.noise_power, rtol=1e-4)
+    assert found.resolution_A == pytest.approx(expected.resolution_A, rel=1e-3)
+    assert found.symmetry_order == expected.symmetry_order
+    _same_poses(found, expected)
+
+
+def _same_poses(found: State, expected: State) -> None:
+    """Poses of both agree; near ties between poses may be decided otherwise."""
+    for field in dataclasses.fields(found.poses):
+        a, b = (getattr(s.poses, field.name) for s in (found, expected))
+        assert type(a) is np.ndarray
+        assert np.mean(np.isclose(a, b, rtol=1e-3, atol=2e-2)) > 0.97, field.name
+
+
+def test_the_first_density_is_that_of_the_cpu(
+    particles: ParticleSet, standin: StandIn
+) -> None:
+    parameters = _parameters()
+    cpu = initial_state(particles, parameters, get_backend("cpu"), 3, _quiet)
+    device = initial_state(particles, parameters, standin, 3, _quiet)
+    scale = np.abs(cpu.half_maps).max()
+    assert np.abs(device.half_maps - cpu.half_maps).max() < 1e-3 * scale
+    np.testing.assert_allclose(
+        device.survey.outer_radius_A, cpu.survey.outer_radius_A, rtol=1e-6
+    )
+
+
+def test_chunks_that_do_not_fit_are_halved_between_filaments(
+    particles: ParticleSet, standin: StandIn, start: Callable[..., State]
+) -> None:
+    parameters = _parameters()
+    standin.halvings = 0
+    standin.most_items = 10**9
+    whole = refinement.step(start(parameters), particles, parameters, standin, _quiet)
+    assert standin.halvings == 0
+    standin.most_items = 6  # one filament
+    parts = refinement.step(start(parameters), particles, parameters, standin, _quiet)
+    standin.most_items = 12
+    assert standin.halvings > 0
+    np.testing.assert_allclose(
+        parts.poses.log_evidence, whole.poses.log_evidence, rtol=1e-4, atol=1e-3
+    )
+    scale = np.abs(whole.half_maps).max()
+    assert np.abs(parts.half_maps - whole.half_maps).max() < 1e-4 * scale
