@@ -206,7 +206,10 @@ class _OneThread(CPU):
     """The CPU backend with everything in the calling thread, for a profiler."""
 
     def map(
-        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+        self,
+        function: Callable[[_Item], _Result],
+        items: Iterable[_Item],
+        halve: Callable[[_Item], list[_Item]] | None = None,
     ) -> Iterator[_Result]:
         """Apply a function to items, one after the other."""
         with threadpool_limits(1):

@@ -302,4 +302,4 @@ def test_only_the_backend_compiles_and_starts_computing_threads() -> None:
             roots = {name.split(".")[0] for name in names}
             if roots & {"numba", "concurrent", "multiprocessing", "threadpoolctl"}:
                 found.append(path.name)
-    assert not found
+    assert set(found) <= {"benchmark.py"}  # it measures the machine
