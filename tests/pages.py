@@ -170,7 +170,7 @@ def check_commands(example: Example) -> str | None:
     """Hold every line of a block of commands against what it would be given to."""
     for line in example.parsed.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
-        while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+        while words and re.fullmatch(r"[A-Z_]+=\S*|exec", words[0]):
             del words[0]
         if not words:
             continue

@@ -1,11 +1,15 @@
-"""What MkDocs does not see: links of the pages outside its folder, and foreign ones."""
+"""What MkDocs does not see: links out of its folder, and names in the running text."""
 
+import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from helixnb import Session, cli
+from helixnb.parameters import field_names
 from tests import pages
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -66,6 +70,52 @@ def test_a_broken_link_is_seen(tmp_path: Path) -> None:
         "http://a.org",
         "no.md",
     ]
+
+
+# --- names ---------------------------------------------------------------------------
+
+
+def options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from options(command)
+
+
+OPTIONS = set(options(cli._parser()))
+# These name options of RELION as well.
+OF_OTHERS = ("comparison.md", "parameters.md")
+
+
+def unknown_names(text: str, own_options: bool = True) -> list[str]:
+    """Options, attributes of sessions and parameters that do not exist."""
+    found = re.findall(
+        r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    )
+    wrong = []
+    for code in found:
+        option = re.match(r"--[\w-]+", code)
+        if own_options and option and option[0] not in OPTIONS:
+            wrong.append(code)
+        name = re.match(r"session\.(parameters\.)?(\w+)", code)
+        if name and name[1] and name[2] not in {*field_names(), "changes", "set"}:
+            wrong.append(code)
+        if name and not name[1] and not hasattr(Session, name[2]):
+            wrong.append(code)
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_names_in_the_text_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not unknown_names(text, page.name not in OF_OTHERS)
+
+
+def test_a_wrong_name_is_seen() -> None:
+    right = "`session.fsc` `session.parameters.mask = 1` `--static-mask m.mrc`"
+    wrong = ["session.fcs", "session.parameters.msk", "--static-msk m.mrc"]
+    assert unknown_names(right + "".join(f" `{code}`" for code in wrong)) == wrong
 
 
 @pytest.mark.parametrize(
