@@ -43,8 +43,8 @@ BOX_PX, PIXEL_A = 36, 4.0
 RUN_ITERATIONS = 1
 PREPARED_ITERATIONS = 3
 
-ENDLESS = ("serve", "demo")
-"""Commands that run for long, or until they are stopped, and are tested elsewhere."""
+PARSED = ("bench", "demo", "serve", "simulate")
+"""Commands that take long, never end or replace particles: tested elsewhere."""
 
 INPUTS = ("particles", "session", "map", "initial_map", "static_mask")
 """Arguments of commands that name files to be read."""
@@ -210,7 +210,7 @@ def check_own(arguments: list[str]) -> None:
     assert not status, told.getvalue()
     if parsed is None:  # --help and --version end there
         return
-    if parsed.command.__module__.rpartition(".")[2] in ENDLESS:
+    if parsed.command.__module__.rpartition(".")[2] in PARSED:
         return
     inputs = (getattr(parsed, name, None) for name in INPUTS)
     if not all(path.exists() for path in inputs if path is not None):
