@@ -5,6 +5,8 @@ twisted torus f(phi, s + rise) = f(phi + twist, s), Gaussian kernels summed over
 images, and the joint probability of all segments written out as one big array.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -110,6 +112,25 @@ def _posterior(
     )
     product = evidence * messages
     return product / product.sum((1, 2, 3), keepdims=True)
+
+
+def test_filaments_side_by_side_are_as_one_by_one(rng: np.random.Generator) -> None:
+    """Of different lengths, one with unknown places, one of a single segment."""
+    model = CoherenceModel(RISE, 60.0, 1, 1.8, 36.0, slip_probability=0.05)
+    starts = [0, 3, 4, 9, 11]
+    evidence = _likelihood(rng, 11).astype(np.float32)
+    log_scale = rng.normal(0, 3, (11, 2))
+    position = np.array(
+        [4.0, -3.0, 9.0, 2.0, 1.0, 30.0, np.nan, 14.0, 7.0, np.nan, np.nan]
+    )
+    prior = np.array([[0.4, 0.6], [0.5, 0.5], [1.0, 0.0], [0.2, 0.8]])
+    together = filament_messages(evidence, log_scale, position, prior, model, starts)
+    for i, (first, last) in enumerate(pairwise(starts)):
+        one = slice(first, last)
+        alone = filament_messages(
+            evidence[one], log_scale[one], position[one], prior[i], model
+        )
+        np.testing.assert_allclose(together[one], alone, rtol=1e-5, atol=1e-20)
 
 
 def _likelihood(rng: np.random.Generator, n: int) -> NDArray[np.float64]:

@@ -219,6 +219,7 @@ def test_back_restores_state_history_and_parameters(
     assert session.parameters.psi_sd_deg == 3.0
     assert session.parameters.twist_deg == -59.0
     assert session.history["iteration"].tolist() == [1, 2]
+    assert session.history["device"].tolist() == ["cpu", "cpu"]
     session.step()
     assert fake.used[-1] == fake.used[1].changed(twist_deg=-59.0)
 
@@ -514,6 +515,13 @@ def test_misspelt_parameter_of_from_star_is_refused(star: Path) -> None:
 def test_unknown_device_is_refused(star: Path) -> None:
     with pytest.raises(InputError, match="device 'abacus'"):
         Session.from_star(star, twist_deg=-60, rise_A=14, device="abacus")
+
+
+def test_a_session_says_which_device_computes_and_why(star: Path) -> None:
+    session = Session.from_star(star, twist_deg=-60, rise_A=14, device="cpu")
+    assert session.device == "cpu"
+    assert f"device          {session.device_note}" in repr(session)
+    assert "core" in session.device_note
 
 
 # --- saving and resuming ------------------------------------------------------------

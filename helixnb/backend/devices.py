@@ -61,7 +61,8 @@ def gpu_problem() -> str:
     try:
         device = _device_module()
         supported, needed = device.versions()
-        if supported and supported < needed:
+        # Within a major version any driver will do.
+        if supported and supported // 1000 < needed // 1000:
             return (
                 f"the NVIDIA driver supports CUDA {_version(supported)}, but CuPy is "
                 f"made for CUDA {_version(needed)}. Update the driver, or install the "

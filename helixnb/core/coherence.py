@@ -17,7 +17,9 @@ known symmetry only the polarity is shared.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,14 +86,23 @@ class _Modes:
         return xp.maximum(tables, 0, dtype=np.float32)
 
     def kernel(
-        self, shift_px: NDArray[np.float64], axial_sd: float, turn_sd: float
+        self,
+        shift_px: NDArray[np.float64] | float,
+        axial_sd: float,
+        turn_sd: NDArray[np.float64] | float,
     ) -> NDArray[np.complex64]:
-        """Transfer function of a move along +s and a Gaussian blur."""
+        """Transfer function of a move along +s and a Gaussian blur.
+
+        Shifts of shape (...) give (..., n_axial, n_orders).
+        """
         xp = array_module(self.omega)
-        blur = xp.exp(
-            -0.5 * (self.omega * axial_sd) ** 2 - 0.5 * (self.order * turn_sd) ** 2
+        shift, turn = (
+            xp.asarray(np.asarray(x, np.float64)[..., None, None])
+            for x in (shift_px, turn_sd)
         )
-        shift = xp.asarray(shift_px)[..., None, None]
+        blur = xp.exp(
+            -0.5 * (self.omega * axial_sd) ** 2 - 0.5 * (self.order * turn) ** 2
+        )
         move = xp.exp(1j * self.omega * shift)
         transfer: NDArray[np.complex128] = blur * move
         return transfer.astype(np.complex64)
@@ -118,8 +129,11 @@ def filament_messages(
     axial_px: NDArray[np.float64],
     polarity_prior: NDArray[np.float64],
     model: CoherenceModel,
+    starts: list[int] | None = None,
 ) -> NDArray[np.float32]:
-    """Prior of every segment of one filament from all its other segments.
+    """Prior of every segment from all other segments of its filament.
+
+    Several filaments are gone through side by side, segment by segment.
 
     Parameters
     ----------
@@ -131,10 +145,12 @@ def filament_messages(
     axial_px : ndarray of float64, shape (n,)
         Position of each box along +v at the first polarity; NaN where unknown. On the
         host, as the next.
-    polarity_prior : ndarray of float64, shape (2,)
-        Prior probability of each polarity for the filament.
+    polarity_prior : ndarray of float64, shape (n_filaments, 2) or (2,)
+        Prior probability of each polarity for each filament.
     model : CoherenceModel
         How tightly neighbouring segments are tied.
+    starts : list of int, length n_filaments + 1
+        Where each filament begins, and n; None for one filament.
 
     Returns
     -------
@@ -144,66 +160,112 @@ def filament_messages(
         is arbitrary.
     """
     xp = array_module(evidence)
-    track = np.argsort(axial_px, kind="stable")
-    known = np.isfinite(axial_px[track])
-    position = np.where(known, axial_px[track], 0.0)
-    along = xp.asarray(track)
+    track = _Track.of(axial_px, starts or [0, len(evidence)])
+    along = xp.asarray(track.segment)
     modes = _modes(model, evidence.shape[2], evidence.shape[3], xp)
-    picking = modes.kernel(np.zeros(()), model.picking_sd_px, 0.0)
+    picking = modes.kernel(0.0, model.picking_sd_px, 0.0)
     emission = modes.inverse(modes.forward(evidence[along]) * picking)
     # Each table is scaled to a maximum of 1 so that products stay in range.
     highest = xp.maximum(emission.max((2, 3)), _TINY)
     emission = xp.maximum(emission / highest[..., None, None], _TINY)
     log_emission = xp.log(highest.astype(np.float64))
-    forward, left = _pass(emission, position, known, modes, model)
-    backward, _ = _pass(emission[::-1], position[::-1], known[::-1], modes, model)
-    joint = forward * backward[::-1]
+    joint, left = _pass(emission, track, modes, model, 1)
+    joint *= _pass(emission, track, modes, model, -1)[0]
     # Evidence of the whole filament for each polarity, less the segment's own.
     own = xp.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission
-    prior = xp.asarray(_log_or_never(polarity_prior))
-    whole = (left + log_emission + log_scale[along]).sum(0) + prior
-    least = np.where(polarity_prior > 0, _LEAST, np.float32(0))[:, None, None]
+    terms = left + log_emission + log_scale[along]
+    whole = xp.stack([terms[a:b].sum(0) for a, b in pairwise(track.starts)])
+    whole = whole + xp.asarray(_log_or_never(polarity_prior))
     spread = modes.inverse(modes.forward(joint) * picking)
     highest = xp.maximum(spread.max((2, 3)), _TINY)
-    level = whole - own + xp.log(highest)
+    filament = xp.asarray(track.filament)
+    level = whole[filament] - own + xp.log(highest)
     weight = xp.exp(level - level.max(1, keepdims=True)) / highest
     spread *= weight[..., None, None].astype(np.float32)
-    messages = xp.empty_like(evidence)
     # A segment that contradicts the rest of its filament still keeps a pose.
-    messages[along] = xp.maximum(spread, xp.asarray(least))
+    least = np.where(np.atleast_2d(polarity_prior) > 0, _LEAST, np.float32(0))
+    messages = xp.empty_like(evidence)
+    messages[along] = xp.maximum(spread, xp.asarray(least)[filament][..., None, None])
     return messages
+
+
+@dataclass(frozen=True)
+class _Track:
+    """Segments in their order along each of several filaments, on the host."""
+
+    starts: list[int]  # of each filament, and the end of the last
+    segment: NDArray[np.int64]  # (n,), which is at each place
+    filament: NDArray[np.int64]  # (n,)
+    position: NDArray[np.float64]  # (n,), pixels
+    known: NDArray[np.bool_]  # (n,), whether the position is
+    typical: NDArray[np.float64]  # (n_filaments,), distance of neighbours
+
+    @classmethod
+    def of(cls, axial_px: NDArray[np.float64], starts: list[int]) -> _Track:
+        """Sort the segments of each filament."""
+        segment = np.concatenate(
+            [a + np.argsort(axial_px[a:b], kind="stable") for a, b in pairwise(starts)]
+        )
+        place = axial_px[segment]
+        known = np.isfinite(place)
+        filament = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        position = np.where(known, place, 0.0)
+        typical = []
+        for a, b in pairwise(starts):
+            gaps = np.abs(np.diff(position[a:b][known[a:b]]))
+            gaps = gaps[gaps > 0]
+            typical.append(float(np.median(gaps)) if len(gaps) else 1.0)
+        return cls(starts, segment, filament, position, known, np.array(typical))
+
+    def steps(self, way: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Places that are reached together, and those of them that lead further.
+
+        Every filament takes one step at a time, from its first segment on, or from
+        its last if the way is -1. The second array indexes the first.
+        """
+        first, last = np.array(self.starts[:-1]), np.array(self.starts[1:])
+        begin, length = (first if way > 0 else last - 1), last - first
+        for i in range(int(length.max(initial=0))):
+            here = (begin + way * i)[length > i]
+            goes_on = (length > i + 1)[length > i]
+            there = np.where(goes_on, here + way, here)
+            goes_on &= self.known[here] & self.known[there]
+            yield here, np.flatnonzero(goes_on)
 
 
 def _pass(
     emission: NDArray[np.float32],
-    position: NDArray[np.float64],
-    known: NDArray[np.bool_],
+    track: _Track,
     modes: _Modes,
     model: CoherenceModel,
+    way: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Predictions from the left with mean 1, and log evidence of each segment."""
-    xp, n = array_module(emission), len(emission)
+    """Predictions from one side with mean 1, and log evidence of each segment."""
+    xp = array_module(emission)
     states = emission[0, 0].size
     prediction = xp.ones_like(emission)
-    log_evidence = xp.zeros((n, 2))
-    gaps = np.abs(np.diff(position[known]))
-    typical = np.median(gaps[gaps > 0]) if np.any(gaps > 0) else 1.0
-    drift = np.deg2rad(model.drift_deg)
-    for i in range(n):
-        filtered = prediction[i] * emission[i]
-        total = filtered.sum((1, 2), dtype=np.float64)
-        log_evidence[i] = xp.log(total / states)
-        if i + 1 == n or not (known[i] and known[i + 1]):
+    log_evidence = xp.zeros((len(emission), 2))
+    drift, slip = np.deg2rad(model.drift_deg), np.float32(model.slip_probability)
+    for here, further in track.steps(way):
+        at = xp.asarray(here)
+        filtered = prediction[at] * emission[at]
+        total = filtered.sum((2, 3), dtype=np.float64)
+        log_evidence[at] = xp.log(total / states)
+        if not len(further):
             continue
-        filtered *= (states / total)[:, None, None].astype(np.float32)
-        step = position[i + 1] - position[i]
+        if len(further) < len(here):
+            kept = xp.asarray(further)
+            filtered, total = filtered[kept], total[kept]
+        filtered *= (states / total)[..., None, None].astype(np.float32)
+        there = here[further] + way
+        step = track.position[there] - track.position[here[further]]
+        gaps = np.abs(step) / track.typical[track.filament[there]]
         # The second polarity runs the other way, so its positions change sign.
         kernel = modes.kernel(
-            np.array([step, -step]), 0.0, drift * np.sqrt(abs(step) / typical)
+            np.stack([step, -step], axis=1), 0.0, drift * np.sqrt(gaps)[:, None]
         )
         moved = modes.inverse(modes.forward(filtered) * kernel)
-        slip = np.float32(model.slip_probability)
-        prediction[i + 1] = (1 - slip) * moved + slip
+        prediction[xp.asarray(there)] = (1 - slip) * moved + slip
     return prediction, log_evidence
 
 

@@ -38,6 +38,9 @@ from helixnb.core.search import (
     complete_grid,
 )
 
+_TABLES_AT_WORK = 8
+"""Tables of the size of its evidence that a pass along a filament holds a segment."""
+
 RULED_OUT = 1e-15
 """Probability below which a coarse level drops a polarity."""
 
@@ -237,26 +240,31 @@ def _messages(
     )
     evidence = pooled.reshape(shape)
     messages = array_module(tables).empty(shape, np.float32)
-    starts = np.flatnonzero(np.diff(chunk.filament)) + 1
-    for first, last in pairwise([0, *starts, len(chunk)]):
-        members = slice(first, last)
-        prior = chunk.polarity_prior[members].mean(0)
-        if not settings.shared_polarity:
-            messages[members] = independent_messages(
-                log_scale[members], prior, tables.shape[1:]
-            )
-        elif settings.coherence is None:
-            messages[members] = polarity_messages(
-                evidence[members], log_scale[members], prior
-            )
-        else:
-            messages[members] = filament_messages(
-                evidence[members],
-                log_scale[members],
-                chunk.axial_px[members],
-                prior,
+    breaks = np.flatnonzero(np.diff(chunk.filament)) + 1
+    starts = [0, *(int(i) for i in breaks), len(chunk)]
+    prior = np.add.reduceat(chunk.polarity_prior, starts[:-1])
+    prior /= np.diff(starts)[:, None]
+    if settings.shared_polarity and settings.coherence is not None:
+        most = int(np.diff(starts).max())
+        bytes_each = _TABLES_AT_WORK * most * evidence[0].nbytes
+        for some in backend.blocks(0, len(prior), bytes_each):
+            first, last = starts[some.start], starts[some.stop]
+            messages[first:last] = filament_messages(
+                evidence[first:last],
+                log_scale[first:last],
+                chunk.axial_px[first:last],
+                prior[some],
                 settings.coherence,
+                [i - first for i in starts[some.start : some.stop + 1]],
             )
+        return messages
+    for i, (first, last) in enumerate(pairwise(starts)):
+        members = slice(first, last)
+        messages[members] = (
+            polarity_messages(evidence[members], log_scale[members], prior[i])
+            if settings.shared_polarity
+            else independent_messages(log_scale[members], prior[i], tables.shape[1:])
+        )
     return messages
 
 
