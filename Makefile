@@ -108,15 +108,15 @@ $(BIN)/python:
 
 $(VENV)/.stamp: pyproject.toml | $(BIN)/python
 	@echo "setting up $(VENV)"
-	$(call install,$(BIN),-e .)
+	@$(call install,$(BIN),-e .)
 	@touch $@
 
 $(BINDER)/.stamp: binder/requirements.txt binder/runtime.txt
 	$(BINDER_PYTHON) -m venv --clear $(BINDER)
-	$(call install,$(BINDER)/bin,-r binder/requirements.txt)
+	@$(call install,$(BINDER)/bin,-r binder/requirements.txt)
 	@touch $@
 
 $(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp
 	@echo "adding what '$*' needs to $(VENV)"
-	$(call install,$(BIN),-e ".[$*]")
+	@$(call install,$(BIN),-e ".[$*]")
 	@touch $@
