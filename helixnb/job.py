@@ -143,9 +143,10 @@ class Job:
         substitute = self.parameters.noise_substitution
         with self.clock("FSC"):
             masks = fsc_masks(half_maps, self.pixel, self.parameters, survey)
+            sent = self.backend.xp.asarray(half_maps)
             return half_map_fsc(
-                half_maps[0],
-                half_maps[1],
+                sent[0],
+                sent[1],
                 masks,
                 self.pixel,
                 rng if substitute else None,

@@ -108,7 +108,8 @@ def check_symmetry(
         mask = job.mask(survey, job.parameters.fsc_z_fraction)
         # Below the split the references of both halves were one.
         split = int(job.box_A / job.parameters.split_resolution_A)
-        return blind_check(whole, half_maps, mask, max(split, 1))
+        send = job.backend.xp.asarray
+        return blind_check(send(whole), send(half_maps), send(mask), max(split, 1))
 
 
 def references(
@@ -162,5 +163,7 @@ def references(
         finest_A = job.box * job.pixel / sums[0].grid.k_max
         # Below the split the halves share their average and predict nothing.
         cutoffs = cutoffs_A(job.parameters.split_resolution_A, finest_A)
-        maps, _ = filter_locally(maps, raw, mask, cutoffs, job.pixel)
+        send = job.backend.xp.asarray
+        sent, _ = filter_locally(send(maps), send(raw), mask, cutoffs, job.pixel)
+        maps = to_host(sent)
     return np.asarray(maps * mask, np.float32)

@@ -14,6 +14,9 @@ import pytest
 
 from helixnb import refinement
 from helixnb.backend import get_backend
+from helixnb.backend.arrays import to_host
+from helixnb.core.masks import cylinder
+from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.initial import initial_state
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
@@ -129,6 +132,24 @@ def test_the_first_density_is_that_of_the_cpu(
     np.testing.assert_allclose(
         device.survey.outer_radius_A, cpu.survey.outer_radius_A, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("box", [15, 18])
+def test_local_filters_are_those_of_the_cpu(
+    standin: StandIn, rng: np.random.Generator, box: int
+) -> None:
+    shared, halves = rng.standard_normal((2, 2, box, box, box)).astype(np.float32)
+    # What the halves share fades along x, so filters must differ along it.
+    halves += np.linspace(0, 3, box, dtype=np.float32) * shared[0]
+    maps = halves.copy()
+    support = cylinder(box, outer_radius_px=5, axial_fraction=0.7)
+    cutoffs = cutoffs_A(20.0, 9.0)
+    expected, chosen = filter_locally(maps, halves, support, cutoffs, 4.0)
+    send = standin.xp.asarray
+    found, on_device = filter_locally(send(maps), send(halves), support, cutoffs, 4.0)
+    np.testing.assert_allclose(to_host(found), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(on_device.chosen, chosen.chosen)
+    assert len(np.unique(chosen.chosen)) > 2
 
 
 def test_chunks_that_do_not_fit_are_halved_between_filaments(

@@ -17,9 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
+from helixnb.backend import fourier
 from helixnb.core.fsc import shell_correlation, shell_index
 
 LEAST_FSC = 0.143
@@ -77,8 +77,8 @@ def blind_check(
         ``overall`` is nan if no shell can judge.
     """
     box = len(mask)
-    blind = [sfft.rfftn(volume * mask, workers=-1) for volume in blind_maps]
-    symmetric = [sfft.rfftn(volume * mask, workers=-1) for volume in symmetric_maps]
+    blind = [fourier.rfftn(volume * mask, workers=-1) for volume in blind_maps]
+    symmetric = [fourier.rfftn(volume * mask, workers=-1) for volume in symmetric_maps]
     of_blind = shell_correlation(blind[0], blind[1], box)
     of_symmetric = shell_correlation(symmetric[0], symmetric[1], box)
     across = 0.5 * (

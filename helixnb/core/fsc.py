@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
+
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module, to_host
 
 RANDOMISE_BELOW = 0.8
 """Phases are randomised from the shell where the unmasked FSC falls below this."""
@@ -107,14 +110,25 @@ def shell_index(box_px: int) -> NDArray[np.int32]:
     box_px : int
         Edge of the map, pixels.
     """
-    full = sfft.fftfreq(box_px, 1 / box_px)
-    half = sfft.rfftfreq(box_px, 1 / box_px)
-    radius = np.sqrt(
-        full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
-    )
-    shell = np.rint(radius).astype(np.int32)
+    shell: NDArray[np.int32] = _shells(box_px, np)
     shell.setflags(write=False)
     return shell
+
+
+def _shells(box_px: int, xp: Any) -> Any:
+    """Shell of each component of an rfftn, in an array module."""
+    full = xp.asarray(fourier.fftfreq(box_px, 1 / box_px))
+    half = xp.asarray(fourier.rfftfreq(box_px, 1 / box_px))
+    radius = xp.sqrt(
+        full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
+    )
+    return xp.rint(radius).astype(np.int32)
+
+
+def _shells_of(spectrum: NDArray[Any], box_px: int) -> Any:
+    """Shells of a spectrum: kept on a host, made anew on a device."""
+    xp = array_module(spectrum)
+    return shell_index(box_px) if xp is np else _shells(box_px, xp)
 
 
 def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]:
@@ -131,13 +145,13 @@ def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]
     -------
     ndarray of float64, shape (box_px // 2 + 1,)
     """
-    shell = shell_index(box_px)
+    xp, shell = array_module(values), _shells_of(values, box_px)
     n_shells = box_px // 2 + 1
 
     def total(columns: slice) -> NDArray[np.float64]:
         part, weight = shell[..., columns].ravel(), values[..., columns].ravel()
-        sums = np.bincount(part, weight, minlength=n_shells)
-        return np.asarray(sums[:n_shells], np.float64)
+        sums = xp.bincount(part, weight, minlength=n_shells)
+        return np.asarray(to_host(sums)[:n_shells], np.float64)
 
     # These planes hold their own mates.
     alone = total(slice(0, 1))
@@ -195,7 +209,8 @@ def carriers(
     -------
     ndarray of float64, shape (box_px // 2 + 1,)
     """
-    weight = np.abs(first) * np.abs(second)
+    xp = array_module(first)
+    weight = xp.abs(first) * xp.abs(second)
     squares = shell_sums(weight * weight, box_px)
     return shell_sums(weight, box_px) ** 2 / np.maximum(squares, 1e-300)
 
@@ -214,7 +229,7 @@ def half_map_fsc(
     first, second : ndarray of float32, shape (box, box, box)
         Raw half-maps, unmasked.
     masks : FSCMasks
-        Soft masks that stay away from the box ends.
+        Soft masks that stay away from the box ends, on the host.
     pixel_size_A : float
         Edge of a voxel, Angstrom.
     rng : numpy.random.Generator or None
@@ -225,7 +240,7 @@ def half_map_fsc(
     HalfMapFSC
     """
     box = len(first)
-    spectra = [sfft.rfftn(m, workers=-1) for m in (first, second)]
+    spectra = [fourier.rfftn(m, workers=-1) for m in (first, second)]
     unmasked = shell_correlation(spectra[0], spectra[1], box)
     in_cylinder = _masked_spectra(first, second, masks.cylinder)
     inside = {
@@ -262,7 +277,11 @@ def _masked_spectra(
     first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32]
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
     """Transform two maps inside a mask."""
-    return sfft.rfftn(first * mask, workers=-1), sfft.rfftn(second * mask, workers=-1)
+    inside = array_module(first).asarray(mask)
+    return (
+        fourier.rfftn(first * inside, workers=-1),
+        fourier.rfftn(second * inside, workers=-1),
+    )
 
 
 def _corrected(
@@ -280,11 +299,13 @@ def _randomise(
     spectrum: NDArray[np.complex64], start: int, box: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Map with the phases from shell `start` taken from real white noise."""
-    noise = sfft.rfftn(rng.standard_normal((box, box, box), np.float32), workers=-1)
-    noise *= np.abs(spectrum) / np.maximum(np.abs(noise), 1e-20)
-    kept = shell_index(box) < start
+    xp = array_module(spectrum)
+    drawn = xp.asarray(rng.standard_normal((box, box, box), np.float32))
+    noise = fourier.rfftn(drawn, workers=-1)
+    noise *= xp.abs(spectrum) / xp.maximum(xp.abs(noise), 1e-20)
+    kept = _shells_of(spectrum, box) < start
     noise[kept] = spectrum[kept]
-    return np.asarray(sfft.irfftn(noise, (box, box, box), workers=-1), np.float32)
+    return xp.asarray(fourier.irfftn(noise, (box, box, box), workers=-1), np.float32)
 
 
 def first_below(curve: NDArray[np.float64], threshold: float) -> int:

@@ -24,8 +24,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
+
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module, to_host
 
 ORDER = 8
 """Order of the Butterworth filters."""
@@ -85,8 +87,9 @@ def butterworth(k_per_A: NDArray[np.floating], cutoff_A: float) -> NDArray[np.fl
     cutoff_A : float
         Resolution at which the gain is sqrt(1/2).
     """
-    gain = 1 / np.sqrt(1 + (k_per_A * cutoff_A) ** (2 * ORDER))
-    return np.asarray(gain, np.float32)
+    xp = array_module(k_per_A)
+    gain = 1 / xp.sqrt(1 + (k_per_A * cutoff_A) ** (2 * ORDER))
+    return xp.asarray(gain, np.float32)
 
 
 def filter_locally(
@@ -106,7 +109,7 @@ def filter_locally(
         Raw and independent, to be predicted.
     support : ndarray of float32, shape (box, box, box)
         Generous soft region that counts; never a tight mask, which would have been
-        drawn after the same density.
+        drawn after the same density. On the host.
     candidate_cutoffs_A : ndarray of float64, shape (n,)
         From coarse to fine.
     pixel_size_A : float
@@ -118,20 +121,21 @@ def filter_locally(
         Zero well outside the support.
     chosen : LocalFilter
     """
+    xp = array_module(candidates)
     window = _region(support, candidate_cutoffs_A[0] / pixel_size_A)
     maps, raw = candidates[:, *window], halves[:, *window]
-    region = support[window]
+    region = xp.asarray(support[window])
     shape = region.shape
-    k_per_A = _frequency(shape, pixel_size_A)
-    spectra = [sfft.rfftn(m, workers=-1) for m in maps]
-    index = np.zeros(shape, np.int8)
-    total = np.zeros(shape, np.float32)
-    least = np.zeros(shape, np.float32)
-    filtered = np.empty((2, *shape), np.float32)
-    before = np.zeros(shape, np.float32)
+    k_per_A = xp.asarray(_frequency(shape, pixel_size_A))
+    spectra = [fourier.rfftn(m, workers=-1) for m in maps]
+    index = xp.zeros(shape, np.int8)
+    total = xp.zeros(shape, np.float32)
+    least = xp.zeros(shape, np.float32)
+    filtered = xp.empty((2, *shape), np.float32)
+    before = xp.zeros(shape, np.float32)
     for i, cutoff_A in enumerate(candidate_cutoffs_A):
         gain = butterworth(k_per_A, float(cutoff_A))
-        low = [sfft.irfftn(s * gain, shape, workers=-1) for s in spectra]
+        low = [fourier.irfftn(s * gain, shape, workers=-1) for s in spectra]
         error = low[0] * (low[0] - 2 * raw[1])
         error += low[1] * (low[1] - 2 * raw[0])
         if i == 0:
@@ -145,10 +149,10 @@ def filter_locally(
         for half in (0, 1):
             filtered[half][better] = low[half][better]
         before = error
-    out = np.zeros_like(candidates)
+    out = xp.zeros_like(candidates)
     out[:, *window] = filtered
     chosen = np.zeros(support.shape, np.int8)
-    chosen[window] = index
+    chosen[window] = to_host(index)
     return out, LocalFilter(candidate_cutoffs_A, chosen)
 
 
@@ -162,7 +166,7 @@ def _region(support: NDArray[np.float32], margin_px: float) -> tuple[slice, ...]
         first = max(int(used[0] - margin_px), 0) if len(used) else 0
         last = min(int(used[-1] + margin_px) + 1, length) if len(used) else length
         # Grow to a length that FFTs like, where the box has room.
-        size = min(sfft.next_fast_len(last - first, real=True), length)
+        size = min(fourier.next_fast_len(last - first, real=True), length)
         first = min(first, length - size)
         slices.append(slice(first, first + size))
     return tuple(slices)
@@ -170,8 +174,8 @@ def _region(support: NDArray[np.float32], margin_px: float) -> tuple[slice, ...]
 
 def _frequency(shape: tuple[int, ...], pixel_size_A: float) -> NDArray[np.float32]:
     """|k| of each component of an rfftn, 1/A."""
-    z, y = (sfft.fftfreq(n, pixel_size_A) for n in shape[:2])
-    x = sfft.rfftfreq(shape[2], pixel_size_A)
+    z, y = (fourier.fftfreq(n, pixel_size_A) for n in shape[:2])
+    x = fourier.rfftfreq(shape[2], pixel_size_A)
     square = z[:, None, None] ** 2 + y[:, None] ** 2 + x**2
     return np.sqrt(square).astype(np.float32)
 
@@ -183,6 +187,7 @@ def _window_mean(
 
     A ball has the variance radius^2 / 5 along each axis.
     """
-    gain = np.exp(-2 * (np.pi * radius_A * k_per_A) ** 2 / 5)
-    spectrum = sfft.rfftn(values, workers=-1) * gain.astype(np.float32)
-    return np.asarray(sfft.irfftn(spectrum, values.shape, workers=-1), np.float32)
+    xp = array_module(k_per_A)
+    gain = xp.exp(-2 * (np.pi * radius_A * k_per_A) ** 2 / 5)
+    spectrum = fourier.rfftn(values, workers=-1) * gain.astype(np.float32)
+    return xp.asarray(fourier.irfftn(spectrum, values.shape, workers=-1), np.float32)
