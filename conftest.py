@@ -4,18 +4,28 @@ Each page is a test file of its own and each of its code blocks a test, run in o
 with the names of the blocks before; `tests.pages` makes the folder they run in.
 """
 
+import importlib
+from collections.abc import Callable
+from typing import Any
+
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
-from tests import pages
+
+def later(name: str) -> Callable[[Any], Any]:
+    """Load `tests.pages` only for a page: it brings Panel, which takes seconds."""
+    return lambda argument: getattr(importlib.import_module("tests.pages"), name)(
+        argument
+    )
+
 
 pytest_collect_file = Sybil(
     parsers=[
-        CodeBlockParser("python", pages.run_code),
-        CodeBlockParser("sh", pages.check_commands),
+        CodeBlockParser("python", later("run_code")),
+        CodeBlockParser("sh", later("check_commands")),
         SkipParser(),
     ],
     patterns=["*.md", "docs/*.md", "docs/howto/*.md"],
-    setup=pages.enter,
-    teardown=pages.leave,
+    setup=later("enter"),
+    teardown=later("leave"),
 ).pytest()
