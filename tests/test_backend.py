@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -138,6 +139,34 @@ def test_items_that_do_not_fit_are_halved_in_order() -> None:
     assert [i for part in results for i in part] == list(range(11))
     assert max(map(len, results)) <= 2
     assert recovered >= 2
+
+
+def test_what_did_not_fit_is_freed_before_it_is_tried_again() -> None:
+    class Table:
+        """Something large."""
+
+    held: list[weakref.ref[Table]] = []
+    alive: list[bool] = []
+
+    def work(item: list[int]) -> int:
+        table = Table()
+        held.append(weakref.ref(table))
+        if len(item) > 1:
+            raise MemoryError
+        return item[0]
+
+    def recover() -> None:
+        alive.extend(reference() is not None for reference in held)
+
+    def halve(item: list[int]) -> list[list[int]]:
+        return [item[:1], item[1:]]
+
+    with ThreadPoolExecutor(2) as threads:
+        items = [[0, 1], [2, 3], [4]]
+        found = in_order(threads, 2, work, items, halve, MemoryError, recover)
+        assert list(found) == [0, 1, 2, 3, 4]
+    assert alive
+    assert not any(alive)
 
 
 def test_an_item_that_cannot_be_halved_is_tried_again_and_then_told() -> None:

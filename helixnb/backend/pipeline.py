@@ -6,6 +6,7 @@ them are reproducible, and only a few items are held at a time.
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
@@ -57,35 +58,43 @@ def in_order(
         For an item that does not fit and cannot be split.
     """
 
+    def tried(future: Future[_Result]) -> list[_Result] | None:
+        """Get the result of an item, in a list; None where it did not fit."""
+        try:
+            return [future.result()]
+        except too_large as error:
+            # Its frames hold the memory that is to be tried again.
+            traceback.clear_frames(error.__traceback__)
+            return None
+
     def parts(item: _Item) -> Iterator[_Result]:
         """Yield the results of an item that did not fit."""
         halves = [item] if halve is None else halve(item)
         for half in halves:
-            try:
-                result = threads.submit(function, half).result()
-            except too_large as error:
-                if len(halves) < 2:
-                    raise InputError(
-                        "the memory of the device does not hold one filament at this "
-                        "resolution. Use device='cpu', or a lower resolution."
-                    ) from error
+            found = tried(threads.submit(function, half))
+            if found is not None:
+                yield from found
+            elif len(halves) < 2:
+                raise InputError(
+                    "the memory of the device does not hold one filament at this "
+                    "resolution. Use device='cpu', or a lower resolution."
+                )
+            else:
                 recover()
                 yield from parts(half)
-            else:
-                yield result
 
     def settled(item: _Item, future: Future[_Result]) -> Iterator[_Result]:
         """Yield the result of an item, or of its parts."""
-        try:
-            result = future.result()
-        except too_large:
-            # What else is at work holds memory; its own results are kept.
-            for _, other in pending:
-                other.exception()
-            recover()
-            yield from parts(item)
-        else:
-            yield result
+        found = tried(future)
+        if found is not None:
+            yield from found
+            return
+        # What else is at work holds memory; its own results are kept.
+        for _, other in pending:
+            error = other.exception()
+            traceback.clear_frames(error.__traceback__ if error else None)
+        recover()
+        yield from parts(item)
 
     pending: deque[tuple[_Item, Future[_Result]]] = deque()
     try:
