@@ -75,6 +75,8 @@ class ParticleSet:
         CryoSPARC's table with all its columns, if the particles come from there.
     read_with : ReadingOptions
         What `from_file` was told besides the path.
+    rows : ndarray of int64, shape (n,), or None
+        Row of the file that each segment is; None for all of them in their order.
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -104,6 +106,7 @@ class ParticleSet:
     section: NDArray[np.int64] = field(repr=False)
     reader: StackReader = field(repr=False)
     read_with: ReadingOptions = field(repr=False)
+    rows: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of segments."""
@@ -268,6 +271,7 @@ class ParticleSet:
             cut["half"], half_notes = checked_half_sets(cut["half"], filament)
             notes += half_notes
         cut["filament"] = filament
+        cut.setdefault("rows", chosen.astype(np.int64))
         return replace(
             self,
             **cut,

@@ -64,6 +64,7 @@ class StandinParticles:
         self.source = Path("particles.star")
         self.notes: tuple[str, ...] = ()
         self.read_with = ReadingOptions()
+        self.rows = None
 
     def __len__(self) -> int:
         return N_SEGMENTS

@@ -13,6 +13,7 @@ import pytest
 
 from helixnb import Session, initial, refinement
 from helixnb.errors import InputError
+from helixnb.particles import ParticleSet
 from helixnb.session import progress
 from helixnb.session.history import compared
 from helixnb.simulate import Filaments, simulate_segments
@@ -162,6 +163,25 @@ def test_the_script_gives_the_same_maps_bit_for_bit(star: Path) -> None:
     assert session.state is not None
     np.testing.assert_array_equal(session.state.half_maps, again.state.half_maps)
     assert session.parameters.frozen == again.parameters.frozen
+
+
+def test_some_of_the_particles_are_found_again(
+    fake: FakeRefinement, star: Path, tmp_path: Path
+) -> None:
+    """By the script and by a resumed session, also where a part was cut twice."""
+    rows = np.array([5, 4, 8, 9, 10, 11, 0])
+    some = ParticleSet.from_file(star).subset(rows).subset([1, 2, 3, 4, 6])
+    session = Session.from_file(some, twist_deg=-60, rise_A=14, progress=False)
+    session.step().save(tmp_path / "session.npz")
+    text = session.to_script()
+    assert ").subset(np.r_[4, 8:11, 0])\n" in text
+    scope: dict[str, Any] = {}
+    exec(text, scope)
+    resumed = Session.load(tmp_path / "session.npz", progress=False)
+    for again in (scope["session"], resumed):
+        assert again.particles.fingerprint() == some.fingerprint()
+        np.testing.assert_array_equal(again.particles.read([4]), some.read([4]))
+    assert resumed.to_script() == text
 
 
 def test_the_initial_density_follows_edits_until_it_is_used(

@@ -94,8 +94,8 @@ def describe_particles(particles: ParticleSet) -> dict[str, Any]:
     -------
     dict
         ``path``, ``bytes`` (-1 if the file is gone), ``rows``, ``images``, a hash
-        of which image of which filament each row is, and ``read_with``, the options
-        it was read with.
+        of which image of which filament each row is, ``read_with``, the options
+        it was read with, and ``chosen``, the rows that were taken.
     """
     source = particles.source.absolute()
     size = source.stat().st_size if source.is_file() else -1
@@ -105,6 +105,7 @@ def describe_particles(particles: ParticleSet) -> dict[str, Any]:
         "rows": len(particles),
         "images": particles.fingerprint(),
         "read_with": particles.read_with,
+        "chosen": particles.rows,
     }
 
 
@@ -237,6 +238,9 @@ def load(
         options = saved.particles.get("read_with", ReadingOptions())
         options = options.beside(Path(particles))
         particles = ParticleSet.from_file(particles, **options.arguments())
+        chosen = saved.particles.get("chosen")
+        if chosen is not None and chosen.max() < len(particles):
+            particles = particles.subset(chosen)
     _check_same(Path(path), saved.particles, describe_particles(particles))
     return saved, particles
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from helixnb.parameters import field_defaults, field_names
 from helixnb.session.files import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from helixnb.particles import ParticleSet
     from helixnb.session.initial_map import InitialMap
@@ -60,16 +64,26 @@ def _particles(particles: ParticleSet) -> Iterator[str]:
     """Import what is needed, and begin the session's call with its particles."""
     path = repr(str(particles.source.absolute()))
     options = particles.read_with.arguments()
-    if not options:
+    if not options and particles.rows is None:
         yield from ("from helixnb import Session", "", "session = Session.from_file(")
         yield f"    {path},"
         return
+    if particles.rows is not None:
+        yield from ("import numpy as np", "")
     yield "from helixnb import ParticleSet, Session"
     if "frame" in options:
         yield "from helixnb.io.filament_pose import PoseFrame"
     yield from ("", "particles = ParticleSet.from_file(", f"    {path},")
     yield from (f"    {name}={value!r}," for name, value in options.items())
-    yield from (")", "session = Session.from_file(", "    particles,")
+    chosen = "" if particles.rows is None else f".subset({_indices(particles.rows)})"
+    yield from (f"){chosen}", "session = Session.from_file(", "    particles,")
+
+
+def _indices(rows: NDArray[np.int64]) -> str:
+    """Write row numbers in order, what follows on each other as a range."""
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    parts = (f"{r[0]}:{r[-1] + 1}" if len(r) > 1 else f"{r[0]}" for r in runs)
+    return f"np.r_[{', '.join(parts)}]"
 
 
 def _mask(mask: StaticMask | None, first: str) -> Iterator[str]:
