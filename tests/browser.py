@@ -101,8 +101,8 @@ def _lab_settings(folder: Path) -> Path:
 
 
 @contextmanager
-def browser_page(chromium: str, width: int = 1280, height: int = 900) -> Iterator[Any]:
-    """Yield an empty page of a headless browser."""
+def open_browser(chromium: str) -> Iterator[Any]:
+    """Run a headless browser while in use."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -110,10 +110,16 @@ def browser_page(chromium: str, width: int = 1280, height: int = 900) -> Iterato
             executable_path=chromium, args=list(CHROMIUM_FLAGS)
         )
         try:
-            context = browser.new_context(viewport={"width": width, "height": height})
-            yield context.new_page()
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def browser_page(chromium: str, width: int = 1280, height: int = 900) -> Iterator[Any]:
+    """Yield an empty page of a browser of its own."""
+    with open_browser(chromium) as browser:
+        yield browser.new_page(viewport={"width": width, "height": height})
 
 
 def run_all_cells(page: Any, lab: str, notebook: str) -> None:
@@ -128,11 +134,40 @@ def run_all_cells(page: Any, lab: str, notebook: str) -> None:
     started.first.wait_for(state="attached", timeout=1000 * START_S)
 
 
+FIGURES = """
+  const found = [];
+  const seen = [...Object.values(Bokeh.index.roots ?? Bokeh.index)];
+  while (seen.length) {
+    const view = seen.pop();
+    if (view.model?.type === "Figure" && view.el.checkVisibility()) found.push(view);
+    seen.push(...(view.child_views ?? []), ...(view.children?.() ?? []));
+  }
+"""
+"""Script that gathers the plots to be seen on a page."""
+
+
 def plot_titles(page: Any) -> list[str]:
-    """Titles of all plots on the page."""
+    """Titles of the plots to be seen on the page, once they are drawn."""
     titles: list[str] = page.evaluate(
-        """() => [...Bokeh.documents].flatMap(document =>
-          [...document._all_models.values()]
-            .filter(model => model.type === "Title").map(model => model.text))"""
+        f"""() => {{ {FIGURES}
+          return found.filter(view => view.has_finished())
+                      .map(view => view.model.title?.text ?? ""); }}"""
     )
     return titles
+
+
+def place_in_plot(page: Any, title: str, x: float, y: float) -> list[float]:
+    """Pixels of the page at a part of a plot's width and height, from its corner."""
+    place: list[float] | None = page.evaluate(
+        f"""([title, x, y]) => {{ {FIGURES}
+          const view = found.find(view => view.model.title?.text?.startsWith(title));
+          view?.el.scrollIntoView({{block: "center"}});
+          const box = view?.canvas_view.el.getBoundingClientRect();
+          const frame = view?.frame.bbox;
+          return view && [box.left + frame.left + x * frame.width,
+                          box.top + frame.top + y * frame.height]; }}""",
+        [title, x, y],
+    )
+    if place is None:
+        raise RuntimeError(f"no plot {title!r} among {plot_titles(page)}")
+    return place
