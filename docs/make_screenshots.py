@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
@@ -51,8 +53,11 @@ pn.state.cache["session"].dashboard().servable()
 def save(page: Any, name: str, **options: Any) -> None:
     """Write a screenshot and see that it is small enough for a repository."""
     path = IMAGES / name
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(5000)
     page.screenshot(path=path, **options)
+    with Image.open(path) as picture:
+        fewer = picture.convert("RGB").quantize(256)
+    fewer.save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
         raise RuntimeError(f"{path} has {path.stat().st_size} bytes")
     print(path.relative_to(REPOSITORY), path.stat().st_size, "bytes")

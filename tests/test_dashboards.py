@@ -20,7 +20,7 @@ from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool
 
 from helixnb import Session, initial, refinement, results
-from helixnb.dashboards import dashboard, volumes
+from helixnb.dashboards import dashboard, pictures, volumes
 from helixnb.dashboards.chart import Chart, Layer, line, value_at
 from helixnb.dashboards.drawing import ChartPane
 from helixnb.dashboards.live import SessionView, live_chart
@@ -356,8 +356,8 @@ def test_large_slices_are_averaged_down() -> None:
         {"y": side, "x": side},
         ("y", "x"),
     )
-    values, (left, bottom, right, top) = slices.decimated(plane)
-    assert max(values.shape) <= slices.MAX_PIXELS
+    values, (left, bottom, right, top) = pictures.decimated(plane)
+    assert max(values.shape) <= pictures.MAX_PIXELS
     np.testing.assert_allclose(values[:, 0], np.arange(1.0, 1099, 3)[: len(values)])
     assert (left, bottom) == (-0.75, -0.75)
     assert right == top == pytest.approx(366 * 3 * 1.5 - 0.75)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from helixnb.dashboards.app import dashboard
-    from helixnb.dashboards.controls import view as controls
     from helixnb.dashboards.views.asymmetric_unit import view as asymmetric_unit
     from helixnb.dashboards.views.compare import view as compare
+    from helixnb.dashboards.views.controls import view as controls
     from helixnb.dashboards.views.convergence import view as convergence
     from helixnb.dashboards.views.filaments import view as filaments
     from helixnb.dashboards.views.fsc import view as fsc

@@ -16,6 +16,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTRAST_QUANTILE = 0.995
+MAX_PIXELS = 384
+"""Larger pictures are averaged down: a screen shows no more."""
+
+
+def decimated(
+    plane: xr.DataArray,
+) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
+    """Plane averaged over blocks until it has at most `MAX_PIXELS` on a side.
+
+    Parameters
+    ----------
+    plane : xarray.DataArray
+        Over (vertical, horizontal) in Angstrom, evenly spaced.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (vertical, horizontal)
+    bounds : tuple of float
+        Left, bottom, right and top edge in Angstrom.
+    """
+    block = -(-max(plane.shape) // MAX_PIXELS)
+    trimmed = plane[tuple(slice(n - n % block) for n in plane.shape)]
+    rows, columns = (n // block for n in trimmed.shape)
+    values = trimmed.to_numpy().reshape(rows, block, columns, block).mean((1, 3))
+    bounds = bounds_of(*(trimmed[axis] for axis in trimmed.dims))
+    return values.astype(np.float32), bounds
 
 
 def picture(image_: xr.DataArray, title: str, *, frame_px: int = 210) -> Chart:
@@ -35,8 +61,7 @@ def picture(image_: xr.DataArray, title: str, *, frame_px: int = 210) -> Chart:
     Chart
     """
     vertical, horizontal = map(str, image_.dims)
-    values = image_.to_numpy()
-    bounds = bounds_of(image_[vertical], image_[horizontal])
+    values, bounds = decimated(image_)
     hover = (
         (horizontal, "$x{0.0} Å"),
         (vertical, "$y{0.0} Å"),
@@ -101,16 +126,20 @@ def montage(
     """
     n, box = len(rows[0]), rows[0].shape[-1]
     edge = int(box * (1 - crop) / 2)
-    gap = max(2, box // 24)
-    size = box - 2 * edge + gap
+    block = -(-(box - 2 * edge) // tile_px)
+    inner_px = (box - 2 * edge) // block
+    gap = max(2, inner_px // 20)
+    size = inner_px + gap
     canvas = np.full((len(rows) * size, n * size), np.nan, np.float32)
+    shape = (inner_px, block, inner_px, block)
+    inside = slice(edge, edge + inner_px * block)
     for i, pictures in enumerate(rows):
         for j, tile in enumerate(pictures):
-            inner = tile[edge : box - edge, edge : box - edge]
+            inner = tile[inside, inside].reshape(shape).mean((1, 3))
             low, high = contrast(inner)
             top = (len(rows) - 1 - i) * size
             shown = np.clip((inner - low) / (high - low), 0, 1)
-            canvas[top : top + size - gap, j * size : (j + 1) * size - gap] = shown
+            canvas[top : top + inner_px, j * size : j * size + inner_px] = shown
     height, width = canvas.shape
     left, top = 0.55 * size if row_names else 0.0, height + 0.25 * size
     heads = texts(

@@ -17,22 +17,17 @@ from helixnb.dashboards.chart import (
     Chart,
     Colors,
     Layer,
-    bounds_of,
     image,
     paths,
 )
 from helixnb.dashboards.live import as_view, live_chart
-from helixnb.dashboards.pictures import picture
+from helixnb.dashboards.pictures import decimated, picture
 from helixnb.dashboards.volumes import VOLUMES, Volumes, contrast_limit
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
 
     from helixnb.dashboards.live import SessionView
-
-MAX_PIXELS = 512
-"""Larger slices are averaged down: a screen shows no more."""
 
 FRAME_PX = 225
 PLANES = {"z": ("x", "y"), "y": ("x", "z"), "x": ("y", "z")}
@@ -95,30 +90,6 @@ def plot(
         colors=colors,
         size={"frame_width": FRAME_PX, "frame_height": FRAME_PX},
     )
-
-
-def decimated(
-    plane: xr.DataArray,
-) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
-    """Plane averaged over blocks until it has at most `MAX_PIXELS` on a side.
-
-    Parameters
-    ----------
-    plane : xarray.DataArray
-        Over (vertical, horizontal) in Angstrom, evenly spaced.
-
-    Returns
-    -------
-    values : ndarray of float32, shape (vertical, horizontal)
-    bounds : tuple of float
-        Left, bottom, right and top edge in Angstrom.
-    """
-    block = -(-max(plane.shape) // MAX_PIXELS)
-    trimmed = plane[tuple(slice(n - n % block) for n in plane.shape)]
-    rows, columns = (n // block for n in trimmed.shape)
-    values = trimmed.to_numpy().reshape(rows, block, columns, block).mean((1, 3))
-    bounds = bounds_of(*(trimmed[axis] for axis in trimmed.dims))
-    return values.astype(np.float32), bounds
 
 
 def _resolution_limits(volume: xr.DataArray) -> tuple[float, float]:
