@@ -11,60 +11,117 @@ from numba import njit
 
 
 @njit(nogil=True, fastmath=True, cache=True)
+def _sine(turns):  # type: ignore[no-untyped-def]
+    """Sine of an angle in turns to 1e-7, by its series: a call would stay scalar."""
+    r = turns - np.floor(turns + 0.5)
+    if r > 0.25:
+        r = 0.5 - r
+    elif r < -0.25:
+        r = -0.5 - r
+    x = np.float32(2 * np.pi * r)
+    s = x * x
+    series = np.float32(-1 / 39916800)
+    series = np.float32(1 / 362880) + s * series
+    series = np.float32(-1 / 5040) + s * series
+    series = np.float32(1 / 120) + s * series
+    series = np.float32(-1 / 6) + s * series
+    return x + x * s * series
+
+
+@njit(nogil=True, fastmath=True, cache=True)
 def turn_frames(  # type: ignore[no-untyped-def]
-    transforms, image, psi, contrast, whitening, k_max, spacing, table, data, power
+    transforms, parts, image, psi, contrast, whitening, k_max, spacing, table, out
 ):
-    """Gather with the image kernel; negative kx come from the conjugate half."""
-    size = transforms.shape[1]
-    padding = 2.0
+    """Gather with the image kernel, whose width is 4; out is (data, power).
+
+    `parts` are the transforms as real and imaginary parts in turn. Negative kx come
+    from the conjugate half.
+    """
+    data, power = out
     steps = table.shape[0] - 1
-    taps = table.shape[1]
+    scale2 = spacing * spacing
+    factor = np.empty(2 * k_max + 1, np.float32)
     for f in range(len(image)):
-        source = transforms[image[f]]
-        mean, half, azimuth, k2, k4, constant = contrast[image[f]]
-        # cos 2(angle - azimuth) s^2 without the angle.
+        source = np.uint64(image[f])
+        mean, half, azimuth, k2, k4, constant = contrast[source]
+        # cos 2(angle - azimuth) s^2 without the angle; phases in turns.
         cos_2a, sin_2a = half * np.cos(2 * azimuth), half * np.sin(2 * azimuth)
+        first = k2 * scale2 / (2 * np.pi)
+        second = k4 * scale2 * scale2 / (2 * np.pi)
+        offset = constant / (2 * np.pi)
         sin_psi, cos_psi = np.sin(psi[f]), np.cos(psi[f])
         for v in range(k_max + 1):
-            for column in range(2 * k_max + 1):
-                weight = whitening[v, column]
-                if weight == 0:
-                    continue
+            weight, energy = whitening[v], power[v, f]
+            for column in range(factor.shape[0]):
                 u = column - k_max
                 kx = sin_psi * u - cos_psi * v
                 ky = cos_psi * u + sin_psi * v
-                scale2 = spacing * spacing
-                s2 = (kx * kx + ky * ky) * scale2
-                astigmatism = (kx * kx - ky * ky) * cos_2a + 2 * kx * ky * sin_2a
-                bend = mean * s2 + astigmatism * scale2
-                ctf = np.sin(k2 * bend - k4 * s2 * s2 + constant)
-                conjugate = kx < 0
-                if conjugate:
-                    kx, ky = -kx, -ky
-                x0 = int(np.floor(kx * padding))
-                y0 = int(np.floor(ky * padding))
-                wx = table[int((kx * padding - x0) * steps + 0.5)]
-                wy = table[int((ky * padding - y0) * steps + 0.5)]
-                re, im = np.float32(0), np.float32(0)
-                for j in range(taps):
-                    y = y0 + j - (taps // 2 - 1)
-                    row = y if y >= 0 else y + size
-                    mirror = -y if y <= 0 else size - y
-                    for i in range(taps):
-                        x = x0 + i - (taps // 2 - 1)
-                        w = wx[i] * wy[j]
-                        if x >= 0:
-                            value = source[row, x]
-                            im += w * value.imag
-                        else:
-                            value = source[mirror, -x]
-                            im -= w * value.imag
-                        re += w * value.real
-                if conjugate:
-                    im = -im
-                scale = np.float32(ctf * weight)
-                data[v, f, column] = complex(re * scale, -im * scale)
-                power[v, f, column] = np.float32(ctf * ctf * weight)
+                s2 = kx * kx + ky * ky
+                bend = mean * s2 + (kx * kx - ky * ky) * cos_2a + 2 * kx * ky * sin_2a
+                ctf = _sine(first * bend - second * s2 * s2 + offset)
+                factor[column] = ctf * weight[column]
+                energy[column] = ctf * ctf * weight[column]
+            frame = data[v, f]
+            reach = int(np.sqrt(k_max * k_max - v * v))
+            for column in range(k_max - reach, k_max + reach + 1):
+                u = column - k_max
+                kx = 2.0 * (sin_psi * u - cos_psi * v)
+                ky = 2.0 * (cos_psi * u + sin_psi * v)
+                sign = np.float32(-1.0)
+                if kx < 0:
+                    kx, ky, sign = -kx, -ky, np.float32(1.0)
+                x, y = int(np.floor(kx)), int(np.floor(ky))
+                tx = np.uint64(int((kx - x) * steps + 0.5))
+                ty = np.uint64(int((ky - y) * steps + 0.5))
+                if x > 0:
+                    re, im = _inside(parts, source, x - 1, y - 1, table, tx, ty)
+                else:
+                    re, im = _at_edge(transforms[source], x - 1, y - 1, table, tx, ty)
+                frame[column] = complex(re, sign * im) * factor[column]
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def _inside(parts, source, x, y, table, tx, ty):  # type: ignore[no-untyped-def]
+    """Weighted sum of 4 x 4 components, none of them conjugate."""
+    size = parts.shape[1]
+    # Unsigned, or wrapping of negative indices would be checked at each use.
+    a = np.uint64(y + size if y < 0 else y)
+    b = np.uint64(y + 1 + size if y < -1 else y + 1)
+    c = np.uint64(y + 2 + size if y < -2 else y + 2)
+    d = np.uint64(y + 3 + size if y < -3 else y + 3)
+    wa, wb, wc, wd = table[ty, 0], table[ty, 1], table[ty, 2], table[ty, 3]
+    total_re, total_im = np.float32(0), np.float32(0)
+    for i in range(4):
+        w = table[tx, np.uint64(i)]
+        k = np.uint64(2 * (x + i))
+        re = wa * parts[source, a, k] + wb * parts[source, b, k]
+        re += wc * parts[source, c, k] + wd * parts[source, d, k]
+        k = np.uint64(2 * (x + i) + 1)
+        im = wa * parts[source, a, k] + wb * parts[source, b, k]
+        im += wc * parts[source, c, k] + wd * parts[source, d, k]
+        total_re += w * re
+        total_im += w * im
+    return total_re, total_im
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def _at_edge(source, x, y, table, tx, ty):  # type: ignore[no-untyped-def]
+    """Weighted sum of 4 x 4 components about kx = 0."""
+    size = source.shape[0]
+    re, im = np.float32(0), np.float32(0)
+    for j in range(y, y + 4):
+        row = j if j >= 0 else j + size
+        mirror = -j if j <= 0 else size - j
+        for i in range(x, x + 4):
+            w = table[tx, i - x] * table[ty, j - y]
+            if i >= 0:
+                value = source[row, i]
+                im += w * value.imag
+            else:
+                value = source[mirror, -i]
+                im -= w * value.imag
+            re += w * value.real
+    return re, im
 
 
 @njit(nogil=True, fastmath=True, cache=True)

@@ -74,6 +74,7 @@ class Loops:
         power = np.zeros(shape, np.float32)
         kernels.turn_frames(
             transforms,
+            transforms.view(np.float32),
             image,
             np.deg2rad(psi_deg),
             contrast,
@@ -81,8 +82,7 @@ class Loops:
             k_max,
             spacing_per_A,
             _IMAGE_TABLE,
-            data,
-            power,
+            (data, power),
         )
         return data, power
 
