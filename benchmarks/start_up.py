@@ -29,7 +29,9 @@ def lap(name):
     wall, cpu = now
 import helixnb
 lap("import helixnb")
-session = helixnb.Session.from_file(sys.argv[1], twist_deg=-27.0, rise_A=12.0)
+session = helixnb.Session.from_file(
+    sys.argv[1], twist_deg=-27.0, rise_A=12.0, starts=1
+)
 lap("open")
 session.step()
 lap("first step")

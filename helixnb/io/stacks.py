@@ -4,6 +4,7 @@ A data set may be thousands of stacks and larger than memory. Only headers are r
 at first; images come from memory maps, of which the most recent few stay open.
 """
 
+import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -269,6 +270,7 @@ class StackReader:
                 data = self._sections(index)
                 for row in rows:
                     images[row] = data[section[row]]
+                self._release(index)
         finite = np.isfinite(images.sum(axis=(1, 2), dtype=np.float64))
         if not finite.all():
             raise self._unusable(~finite, stack, section, "NaN or infinite pixels")
@@ -317,3 +319,12 @@ class StackReader:
         self._open.move_to_end(index)
         data: NDArray[Any] = self._open[index].data
         return data.reshape(-1, self.box_px, self.box_px)
+
+    def _release(self, index: int) -> None:
+        """Give the pages of a stack back; else a whole large stack becomes resident.
+
+        The system keeps them as long as it has room, so reading again costs little.
+        """
+        mapped = self._open[index].data.base
+        if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
