@@ -15,6 +15,9 @@ from helixnb.core.reconstruction import shell_noise, solve
 from helixnb.job import Job
 from helixnb.state import Survey
 
+CHECKED_COPIES = 3
+"""Copies that a symmetry is checked with where the reconstruction uses only one."""
+
 
 def _symmetric(job: Job, sums: Accumulator) -> Accumulator:
     """Apply what symmetry there is; without twist and rise only the point group."""
@@ -79,10 +82,14 @@ def blind_half_maps(
 def check_symmetry(
     job: Job,
     survey: Survey,
+    sums: tuple[Accumulator, Accumulator],
     blind_maps: NDArray[np.float32],
     half_maps: NDArray[np.float32],
 ) -> BlindCheck:
     """Compare the half-maps with those that the symmetry was not imposed on.
+
+    A reconstruction of symmetry order 1 imposes no helical symmetry either, and would
+    agree with itself whatever the symmetry: maps of three copies then take its place.
 
     Parameters
     ----------
@@ -90,6 +97,8 @@ def check_symmetry(
         Fixed inputs of the iteration.
     survey : Survey
         Tells the filament's radius.
+    sums : tuple of Accumulator
+        Of both halves, before symmetrisation.
     blind_maps : ndarray of float32, shape (2, box, width, width)
         From `blind_half_maps`.
     half_maps : ndarray of float32, shape (2, box, box, box)
@@ -100,6 +109,10 @@ def check_symmetry(
     BlindCheck
     """
     with job.clock("symmetry check"):
+        symmetry = job.parameters.symmetry
+        if symmetry is not None and job.order() == 1:
+            copied = (symmetrised(s, symmetry, CHECKED_COPIES, job.pixel) for s in sums)
+            half_maps = np.stack([s.grid.to_volume(solve(s)) for s in copied])
         whole = np.zeros_like(half_maps)
         width = blind_maps.shape[-1]
         first = job.box // 2 - width // 2

@@ -110,7 +110,7 @@ def _next_state(job: Job, state: State) -> State:
     if parameters.symmetry is not None and mature:
         with job.clock("reconstruct"):
             blind = blind_half_maps(job, state.survey, sums)
-        check = check_symmetry(job, state.survey, blind, raw)
+        check = check_symmetry(job, state.survey, sums, blind, raw)
     scores, symmetry = search_symmetry(job, state.survey, blind, estimate, reached)
     stalled, passes_left = schedule.ending(job, state, plan, reached)
     return State(

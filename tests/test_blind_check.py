@@ -1,5 +1,7 @@
 """The symmetry-blind check: 1 for a true symmetry, less for a false one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,6 +9,8 @@ from numpy.typing import NDArray
 from helixnb.core.blind_check import BlindCheck, blind_check
 from helixnb.core.masks import cylinder
 from helixnb.core.postprocess import symmetrise
+from helixnb.session import Session
+from helixnb.simulate import Filaments, Microscope, simulate_segments
 from helixnb.symmetry import HelicalSymmetry
 from tests.oracles import blobs, helix
 
@@ -62,3 +66,33 @@ def test_halves_that_do_not_agree_cannot_judge(rng: np.random.Generator) -> None
     judged = check.to_shell - check.from_shell
     assert judged < 4
     assert np.isfinite(check.agreement).sum() == judged
+
+
+def test_a_reconstruction_of_one_copy_is_checked_with_more(tmp_path: Path) -> None:
+    """By itself it would agree with the map without symmetry whatever that is."""
+    data = simulate_segments(
+        tmp_path,
+        twist_deg=54.0,
+        rise_A=16.5,
+        box_px=32,
+        pixel_size_A=5.0,
+        filaments=Filaments(n_filaments=6, segments_per_filament=8),
+        microscope=Microscope(snr=1.0),
+        seed=1,
+    )
+    session = Session.from_file(
+        data.particles_star,
+        twist_deg=54.0,
+        rise_A=16.5,
+        symmetry_order=1,
+        bootstrap_iterations=2,
+        starts=1,
+        progress=False,
+    )
+    session.run(2, background=False)
+    check = session.symmetry_check
+    assert session.state is not None
+    assert session.state.symmetry_order == 1
+    # Where halves agree at all, three copies of a true symmetry agree better than one.
+    fine = check.sel(spatial_frequency=slice(0.02, 0.07))
+    assert float(fine["symmetric"].mean()) > float(fine["blind"].mean()) + 0.01

@@ -24,7 +24,12 @@ BOX, PIXEL_A = 56, 3.0
 
 
 def _map(
-    twist: float, rise_A: float, point_group: str = "C1", noise: float = 1.0
+    twist: float,
+    rise_A: float,
+    point_group: str = "C1",
+    noise: float = 1.0,
+    box: int = BOX,
+    pixel_size_A: float = PIXEL_A,
 ) -> NDArray[np.float32]:
     """Protein-like subunits with noise; shares no code with the search."""
     lattice = Lattice(twist, rise_A, point_group)
@@ -34,7 +39,7 @@ def _map(
         lattice.expand_level(subunit.coordinates_A), np.tile(subunit.weights, copies)
     )
     density = render_map(
-        level, lattice, box_px=BOX, pixel_size_A=PIXEL_A, b_factor_A2=100.0
+        level, lattice, box_px=box, pixel_size_A=pixel_size_A, b_factor_A2=100.0
     )
     scale = noise * density[:, 20:36, 20:36].std()
     rng = np.random.default_rng(0)
@@ -49,6 +54,16 @@ def actin_like() -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def found(actin_like: NDArray[np.float32]) -> xr.Dataset:
     return helixnb.search_symmetry(actin_like, PIXEL_A)
+
+
+def test_a_part_that_agrees_at_every_second_copy_is_not_preferred() -> None:
+    """Of a blurred map: where few copies fit, the scatter excuses a wrong part."""
+    blurred = helixnb.search_symmetry(
+        _map(-166.7, 27.5, noise=0.3, box=64, pixel_size_A=3.6),
+        3.6,
+        resolution_A=20.0,
+    )
+    assert blurred.attrs["best_twist_deg"] == pytest.approx(-166.7, abs=1.0)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ _MOST_MULTIPLES = 3
 _FRACTIONS = (2, 3)
 _SAME_SCORE = 0.02
 """Scores closer than this are not told apart, however little the lags scatter."""
+_FAR_SCORE = 0.05
+"""The same for a repeat that only just fits, scored on what little overlaps."""
+_NOISE_PART = 0.1
+"""Nor are those closer than this part of what noise takes from them: too few lags fit
+into a map to tell their scatter."""
 
 
 @dataclass(frozen=True)
@@ -215,12 +220,20 @@ def peak_width(correlation: SelfCorrelation) -> tuple[float, float]:
 def _candidate(
     correlation: SelfCorrelation, best: Optimum, lags: NDArray[np.int64]
 ) -> Candidate:
-    twist, rise = np.array([best.twist_deg]), np.array([best.rise_A])
     n = len(lags)
-    each = [score_grid(correlation, twist, rise, lags[i : i + 1]) for i in range(n)]
+    each = _lag_scores(correlation, best, lags)
     spread = float(np.std(each, ddof=1) / np.sqrt(n)) if n > 1 else np.nan
     twist_deg = wrap_twist_deg(best.twist_deg)
     return Candidate(twist_deg, best.rise_A, best.score, spread, n)
+
+
+def _lag_scores(
+    correlation: SelfCorrelation, at: Optimum | Candidate, lags: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Score of each lag by itself."""
+    twist, rise = np.array([at.twist_deg]), np.array([at.rise_A])
+    each = [score_grid(correlation, twist, rise, lag) for lag in lags[:, None]]
+    return np.ravel(each)
 
 
 def ranked(
@@ -269,9 +282,13 @@ def ranked(
     # A lattice has a multiple at every rise: the smallest few stand for the others.
     multiples = [c for c in named if c.relation.endswith("x the best")]
     smallest = sorted(multiples, key=lambda c: c.rise_A)[:_MOST_MULTIPLES]
-    listed = [c for c in named if c not in multiples] + smallest
+    # Fractions are told however low they score: that they do is the news.
+    listed = smallest + [c for c in named if c.relation.startswith("best / ")]
+    rest = [c for c in named if c not in multiples and c not in listed]
+    rest.sort(key=lambda c: -c.score)
+    listed += rest[: max(_MOST_LISTED - 1 - len(listed), 0)]
     listed.sort(key=lambda c: -c.score)
-    return (replace(first, relation="best"), *listed[: _MOST_LISTED - 1])
+    return (replace(first, relation="best"), *listed)
 
 
 def _distinct(
@@ -297,14 +314,47 @@ def _wrapped(angle_deg: float, turn_deg: float) -> float:
 
 
 def _simplest(correlation: SelfCorrelation, candidates: list[Candidate]) -> Candidate:
-    """Highest score, or what it is a multiple of if that scores no lower."""
+    """Highest score, or what it is a multiple of if that holds at all its lags."""
     best = max(candidates, key=lambda c: c.score)
     for c in sorted(candidates, key=lambda c: c.rise_A):
-        close = max(_SAME_SCORE, 2 * np.nan_to_num(c.scatter))
-        is_part = _factor(correlation, best, c) > 1
-        if is_part and c.score >= best.score - close:
+        factor = _factor(correlation, best, c)
+        if factor > 1 and _holds_between(correlation, c, best, factor):
             return c
     return best
+
+
+def _holds_between(
+    correlation: SelfCorrelation, part: Candidate, whole: Candidate, factor: int
+) -> bool:
+    """Whether copies of a part between those of the whole agree as these do.
+
+    At the multiples a part of a symmetry agrees however wrong it is, so its mean says
+    little, and the scatter of all its lags is largest if it is wrong: each kind has
+    to be set against its own.
+    """
+    lags = usable_lags(correlation.layers, part.rise_A)
+    each = _lag_scores(correlation, part, lags)
+    # A part of what repeats agrees at the multiples of a divisor already.
+    for divisor in (d for d in range(2, factor + 1) if factor % d == 0):
+        multiples, least = each[lags % divisor == 0], _SAME_SCORE
+        if not len(multiples):
+            multiples, least = np.array([min(whole.score, 1.0)]), _FAR_SCORE
+        if not _alike(multiples, each[lags % divisor > 0], least):
+            return False
+    return True
+
+
+def _alike(
+    multiples: NDArray[np.float64], between: NDArray[np.float64], least: float
+) -> bool:
+    """Whether scores are no lower between the multiples, within their scatter."""
+    freedom = len(multiples) + len(between) - 2
+    squares = sum(len(g) * float(np.var(g)) for g in (multiples, between))
+    variance = squares / freedom if freedom else 0.0
+    error = np.sqrt(variance * (1 / len(multiples) + 1 / len(between)))
+    noise = _NOISE_PART * (1 - multiples.mean())
+    close = max(least, noise, 2 * error)
+    return bool(multiples.mean() - between.mean() <= close)
 
 
 def _factor(correlation: SelfCorrelation, c: Candidate, unit: Candidate) -> int:
