@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:
 	@echo "make demo          simulate a filament, refine it, write the results to demo/"
-	@echo "make lab           open the first notebook in JupyterLab"
+	@echo "make lab           open the tutorials in JupyterLab, at the first notebook"
 	@echo "make test          lint, types, tests, notebooks"
 	@echo "make lint          ruff and mypy only"
 	@echo "make test-browser  drive JupyterLab in headless Chromium"
@@ -56,8 +56,8 @@ test: lint test-python test-notebooks
 	@echo "browser tests are apart, since they need Chromium: make test-browser"
 
 lint: $(VENV)/.stamp-test $(VENV)/.stamp-dev
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES) notebooks
+	$(BIN)/ruff format --check $(SOURCES) notebooks
 	$(BIN)/mypy
 
 test-python: $(VENV)/.stamp-test
