@@ -112,7 +112,7 @@ def check_symmetry(
         symmetry = job.parameters.symmetry
         if symmetry is not None and job.order() == 1:
             copied = (symmetrised(s, symmetry, CHECKED_COPIES, job.pixel) for s in sums)
-            half_maps = np.stack([s.grid.to_volume(solve(s)) for s in copied])
+            half_maps = np.stack([_map(s) for s in copied])
         whole = np.zeros_like(half_maps)
         width = blind_maps.shape[-1]
         first = job.box // 2 - width // 2
