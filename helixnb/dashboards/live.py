@@ -33,8 +33,10 @@ LOOK_MS = 150
 """How often a served page looks for news."""
 
 REST = 2.0
-"""Rest after drawing results, as a multiple of the time it took: iterations that come
-faster are skipped, so that buttons answer."""
+LEAST_REST_S = 1.0
+"""Rest after drawing results, as a multiple of the time it took and at least.
+Iterations that come faster are skipped: a browser takes longer to draw one than it took
+to send, and what is clicked waits behind what was sent."""
 
 
 class SessionView(param.Parameterized):
@@ -193,7 +195,8 @@ class SessionView(param.Parameterized):
         self._state = state
         start = time.monotonic()
         self.param.update(news, results=self.results + 1, has_results=True)
-        self._rest_until = time.monotonic() + REST * (time.monotonic() - start)
+        now = time.monotonic()
+        self._rest_until = now + max(REST * (now - start), LEAST_REST_S)
 
     def report(self, error: Exception) -> None:
         """Show an error and log where it came from.

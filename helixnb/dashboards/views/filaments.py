@@ -178,16 +178,18 @@ def deviations(segments: xr.Dataset, filament: int) -> Chart:
             points(
                 place[~own],
                 left[~own],
+                "others",
                 color=style.EARLIER,
                 fill_alpha=0.45,
                 line_alpha=0.0,
                 size=3,
             ),
-            points(place[own], left[own], "", hover, color=style.JOINT, size=7),
+            points(place[own], left[own], "this one", hover, color=style.JOINT, size=7),
         ],
         f"Deviation from the helix: filament {filament} among all",
         x=Axis("position along the filament (Å)"),
         y=Axis("azimuth off the helix (°)", (-limit, limit)),
+        legend=Legend("above", columns=2),
         size=SIZE,
     )
 

@@ -73,7 +73,8 @@ def plot(
     brightest = float(np.quantile(seen, BRIGHTEST_QUANTILE)) if seen.any() else 1.0
     edge, top = float(r[-1]), float(z[-1])
     axial, radial = spectrum["axial_frequency"], spectrum["radial_frequency"]
-    sides = resolution_ticks(edge)
+    # Both sides share the axis, and leave room about the meridian.
+    sides = tuple(t for t in resolution_ticks(2 * edge) if 0.1 * edge < t[0] <= edge)
     left_sides = tuple((-place, text) for place, text in reversed(sides))
     return Chart(
         [
