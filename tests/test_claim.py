@@ -65,7 +65,7 @@ def test_unrelated_halves_agree_by_about_one_standard_deviation() -> None:
     share = np.full(BOX_PX // 2 + 1, (_mask() > 0.5).mean())
     sigma = [
         agreement_sigma(_curves(seed, 0.0), SPLIT + 1, SPLIT + 6, share)
-        for seed in range(40)
+        for seed in range(25)
     ]
     assert abs(np.mean(sigma)) < 0.5
     assert 0.5 < np.std(sigma) < 1.3
@@ -80,7 +80,7 @@ def test_copies_in_the_box_are_no_evidence(turns: int) -> None:
     symmetry = {"twist_deg": 90.0 * turns, "rise_A": 10 * PIXEL_A}
     share = independent_share(_job(**symmetry), SURVEY)
     sigma = []
-    for _ in range(40):
+    for _ in range(25):
         slabs = rng.standard_normal((2, 10, BOX_PX, BOX_PX)).astype(np.float32)
         halves = [
             np.concatenate([np.rot90(slab, k * turns, (1, 2)) for k in range(4)])
@@ -112,7 +112,7 @@ def test_layer_lines_of_a_flat_stack_are_planes(rng: np.random.Generator) -> Non
 
 def test_noise_claims_the_split_and_says_so() -> None:
     job = _job()
-    claims = [claim(job, SURVEY, _curves(seed, 0.0), 18) for seed in range(40)]
+    claims = [claim(job, SURVEY, _curves(seed, 0.0), 18) for seed in range(25)]
     crossed = [c for c in claims if c.crossing_A < 0.95 * c.resolution_A]
     assert crossed, "the test would see a lucky curve"
     assert {c.resolution_A for c in claims} == {BOX_PX * PIXEL_A / SPLIT}
