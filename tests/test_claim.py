@@ -112,7 +112,7 @@ def test_layer_lines_of_a_flat_stack_are_planes(rng: np.random.Generator) -> Non
 
 def test_noise_claims_the_split_and_says_so() -> None:
     job = _job()
-    claims = [claim(job, SURVEY, _curves(seed, 0.0), 18) for seed in range(25)]
+    claims = [claim(job, SURVEY, _curves(seed, 0.0), 18) for seed in range(40)]
     crossed = [c for c in claims if c.crossing_A < 0.95 * c.resolution_A]
     assert crossed, "the test would see a lucky curve"
     assert {c.resolution_A for c in claims} == {BOX_PX * PIXEL_A / SPLIT}
