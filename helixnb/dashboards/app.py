@@ -9,6 +9,7 @@ import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.dashboards.live import SessionView
+from helixnb.dashboards.notebook_page import mend_page
 from helixnb.dashboards.views import (
     asymmetric_unit,
     controls,
@@ -100,6 +101,7 @@ def page(follow: SessionView) -> pn.viewable.Viewable:
         controls.buttons(follow),
         controls.status(follow),
         _theme_button(follow),
+        mend_page(),
         sizing_mode="stretch_width",
     )
     results = pn.Column(sizing_mode="stretch_width")
