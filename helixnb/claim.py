@@ -15,12 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.core.chance import agreement_sigma, layer_line_concentration
-from helixnb.core.fsc import HalfMapFSC, first_below, resolution_A
+from helixnb.core.fsc import THRESHOLD, HalfMapFSC, first_below, resolution_A
 from helixnb.job import Job
 from helixnb.state import Survey
-
-THRESHOLD = 0.143
-"""FSC at which the resolution is read (Rosenthal and Henderson 2003)."""
 
 LEAST_SIGMA = 3.0
 """Agreement beyond the split that is taken for signal, standard deviations."""

@@ -120,7 +120,8 @@ class State:
         masks them further if asked to.
     fsc : HalfMapFSC
     resolution_A : float
-        First crossing of the reported FSC with 0.143.
+        What is claimed: the first crossing of the reported FSC with 0.143 beyond the
+        split, or the split where the halves show no more (see `helixnb.claim`).
     align_resolution_A : float
         Finest resolution used for alignment in this iteration.
     next_align_resolution_A : float

@@ -127,7 +127,6 @@ def test_signal_is_claimed_to_its_crossing() -> None:
 
 
 def test_point_group_and_inner_radius_take_from_the_unit() -> None:
-    # Far out the orders kept are so many that layer lines do not show.
     plain = independent_share(_job(), SURVEY)[1:]
     dihedral = independent_share(_job(point_group="D1"), SURVEY)[1:]
     np.testing.assert_allclose(dihedral, plain / 2)

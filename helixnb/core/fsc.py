@@ -23,6 +23,10 @@ from numpy.typing import NDArray
 from helixnb.backend import fourier
 from helixnb.backend.arrays import array_module, to_host
 
+THRESHOLD = 0.143
+"""FSC at which the resolution is read (Rosenthal and Henderson 2003,
+doi:10.1016/j.jmb.2003.07.013)."""
+
 RANDOMISE_BELOW = 0.8
 """Phases are randomised from the shell where the unmasked FSC falls below this."""
 
@@ -330,7 +334,7 @@ def first_below(curve: NDArray[np.float64], threshold: float) -> int:
 def resolution_A(
     frequency_per_A: NDArray[np.float64],
     curve: NDArray[np.float64],
-    threshold: float = 0.143,
+    threshold: float = THRESHOLD,
     from_shell: int = 1,
 ) -> float:
     """Resolution at the first crossing of a threshold, interpolated between shells.
@@ -342,7 +346,7 @@ def resolution_A(
     curve : ndarray of float64
         FSC by shell, from the origin.
     threshold : float
-        0.143 (Rosenthal and Henderson 2003, doi:10.1016/j.jmb.2003.07.013) or 0.5.
+        `THRESHOLD` or 0.5.
     from_shell : int
         First shell that counts: below the split the halves are not independent.
 

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft as sfft
 
 from helixnb.core.cylinder import CylinderGrid
-from helixnb.core.fsc import first_below, shell_index, shell_sums
+from helixnb.core.fsc import THRESHOLD, first_below, shell_index, shell_sums
 from helixnb.core.masks import cylinder
 from helixnb.core.references import regrow
 from helixnb.core.search import harmonic_limit
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from helixnb.symmetry import HelicalSymmetry
-
-THRESHOLD = 0.143
-"""FSC at which the sharpened map ends."""
 
 GUINIER_START_A = 10.0
 """The Guinier fit begins here: lower frequencies show the shape, not the fall-off."""

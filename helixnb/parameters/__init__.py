@@ -44,8 +44,8 @@ class Parameters(
     """Parameters of one refinement iteration.
 
     Every field has a unit and a range; values outside raise at once. Use
-    `dataclasses.replace` or `Parameters.changed` for an edited copy, and
-    `Parameters.describe` for the table of all fields.
+    `dataclasses.replace` or `Parameters.changed` for an edited copy; the page of
+    parameters has the table of all fields.
 
     Raises
     ------
