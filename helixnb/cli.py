@@ -1,13 +1,15 @@
 """The command line: each command is a few calls that a notebook could make as well.
 
 Log lines go to stderr, the result to stdout. The exit status is 0 if all went well, 2
-for input that cannot be used (its message, no traceback) and 1 for any other failure.
+for input that cannot be used (its message, no traceback), 141 where the reader of the
+output has gone (``helixnb ... | head``), and 1 for any other failure.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("helixnb")
 
+NOBODY_READS = 141
+"""Exit status that shells give a program that a broken pipe ended: 128 + SIGPIPE."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -38,8 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 success, 2 unusable input, 1 any other failure.
+        Exit status: 0 success, 2 unusable input, 141 output that nobody reads, 1 any
+        other failure.
     """
+    try:
+        try:
+            return _run(argv)
+        finally:
+            # Here, where a reader that has gone can be told from a failure.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer would fail once more as Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run a command and turn what it raises into an exit status."""
     args = _parser().parse_args(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -53,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("helixnb: interrupted", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise
     except Exception:
         log.exception("helixnb failed; this is a bug or a problem of the machine:")
         return 1

@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,6 +216,42 @@ def test_simulate_writes_data_that_refine_reads(
     assert "12 segments of 3 filaments" in capsys.readouterr().out
     assert cli.main(command) == 2, "data are not replaced unasked"
     assert (tmp_path / "truth_map.mrc").exists()
+
+
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    """As in `helixnb ... | head`, which reads some lines and closes the pipe."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "helixnb", "--version"]
+    # Unbuffered, or with more text, argparse meets the broken pipe and says nothing.
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    try:
+        ended = subprocess.run(
+            command, stdout=writing, stderr=subprocess.PIPE, env=buffered
+        )
+    finally:
+        os.close(writing)
+    assert ended.returncode == cli.NOBODY_READS
+    assert not ended.stderr
+
+
+def test_a_command_whose_reader_has_gone_ends_quietly(
+    star: str, fake: list[Parameters], tmp_path: Path
+) -> None:
+    """The results are written all the same; only the summary finds no reader."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    terminal = os.dup(1)
+    os.dup2(writing, 1)
+    os.close(writing)
+    try:
+        with open(1, "w", closefd=False) as broken, redirect_stdout(broken):
+            status = cli.main(["refine", star, "-o", str(tmp_path), *SYMMETRY])
+    finally:
+        os.dup2(terminal, 1)
+        os.close(terminal)
+    assert status == cli.NOBODY_READS
+    assert (tmp_path / "summary.json").exists()
 
 
 def test_demo_compares_with_the_truth_and_can_be_repeated(
