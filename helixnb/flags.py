@@ -113,21 +113,23 @@ def fsc_flags(fsc: HalfMapFSC, k_max: int, claim: Claim) -> list[str]:
     -------
     list of str
     """
+    flags = []
     if claim.crossing_A < claim.resolution_A:
-        return [
+        flags.append(
             f"The FSC falls below 0.143 at {claim.crossing_A:.1f} A, but beyond "
             f"{claim.resolution_A:.1f} A, where the halves are independent, they agree "
             f"no more than noise may ({claim.sigma:.1f} of {LEAST_SIGMA:g} standard "
             "deviations): nothing finer is claimed. More images would tell."
-        ]
+        )
     nyquist = len(fsc.reported) - 1
     tail = fsc.reported[max(k_max - 3, 1) : k_max + 1].mean()
-    if k_max < nyquist - 3 or tail < _ALIKE_FSC:
-        return []
-    return [
-        f"The FSC is still {tail:.2f} at Nyquist: the pixel size limits the "
-        "resolution, or the halves share noise (duplicated or overlapping segments)."
-    ]
+    if k_max >= nyquist - 3 and tail >= _ALIKE_FSC:
+        flags.append(
+            f"The FSC is still {tail:.2f} at Nyquist: the pixel size limits the "
+            "resolution, or the halves share noise (duplicated or overlapping "
+            "segments)."
+        )
+    return flags
 
 
 def symmetry_flags(scores: SymmetryScores | None, point_group: str) -> list[str]:

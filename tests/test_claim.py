@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb.claim import LEAST_SIGMA, claim, independent_share
+from helixnb.claim import LEAST_SIGMA, Claim, claim, independent_share
 from helixnb.core.chance import agreement_sigma, layer_line_concentration
 from helixnb.core.fsc import FSCMasks, carriers, half_map_fsc
 from helixnb.core.masks import cylinder
@@ -118,6 +118,20 @@ def test_noise_claims_the_split_and_says_so() -> None:
     assert {c.resolution_A for c in claims} == {BOX_PX * PIXEL_A / SPLIT}
     [flag] = fsc_flags(_curves(0, 0.0), 18, crossed[0])
     assert f"{crossed[0].crossing_A:.1f} A" in flag
+
+
+def test_alike_halves_are_flagged_whatever_is_claimed() -> None:
+    """One risk does not hide the other: both texts, and each alone where it holds."""
+    nyquist = BOX_PX // 2
+    alike, apart = _curves(0, 2.0), _curves(0, 0.0)
+    little = Claim(resolution_A=20.0, crossing_A=9.0, sigma=1.0)
+    enough = Claim(resolution_A=9.0, crossing_A=9.0, sigma=9.0)
+    unsure, same = fsc_flags(alike, nyquist, little)
+    assert "nothing finer is claimed" in unsure
+    assert "at Nyquist" in same
+    assert fsc_flags(alike, nyquist, enough) == [same]
+    assert fsc_flags(apart, nyquist, little) == [unsure]
+    assert fsc_flags(apart, nyquist, enough) == []
 
 
 def test_signal_is_claimed_to_its_crossing() -> None:
