@@ -112,7 +112,7 @@ def _next_state(job: Job, state: State) -> State:
             blind = blind_half_maps(job, state.survey, sums)
         check = check_symmetry(job, state.survey, sums, blind, raw)
     scores, symmetry = search_symmetry(job, state.survey, blind, estimate, reached)
-    stalled, passes_left = schedule.ending(job, state, plan, reached)
+    ending = schedule.ending(job, state, plan, reached)
     return State(
         iteration=iteration,
         seed=state.seed,
@@ -140,8 +140,7 @@ def _next_state(job: Job, state: State) -> State:
         scores=scores,
         blind_maps=blind,
         check=check,
-        stalled=stalled,
-        passes_left=passes_left,
+        **ending._asdict(),
         flags=tuple(
             data_flags(particles, parameters, state.survey)
             + fsc_flags(fsc, sums[0].grid.k_max, claimed)

@@ -39,6 +39,7 @@ from helixnb.dashboards.views import (
 )
 from helixnb.errors import InputError
 from helixnb.io.atomic import atomic_path
+from helixnb.outcome import outcome
 from helixnb.session.files import versions
 from helixnb.session.parameters import parameter_rows
 from helixnb.session.progress import duration
@@ -140,7 +141,7 @@ def report_html(session: Session) -> str:
         title=f"Helical refinement, iteration {state.iteration}",
         source=_escaped(str(session.particles.source)),
         facts=_facts(session, state),
-        flags=_flags(state),
+        flags=_flags(session, state),
         sections=_sections(session, divs),
         resources="\n".join(f"<script>{text}</script>" for text in scripts),
         script=script,
@@ -256,7 +257,7 @@ def _facts(session: Session, state: State) -> str:
         ),
         (
             str(state.iteration),
-            "iterations, converged" if state.converged else "iterations, not converged",
+            f"iterations, {outcome(state, session.parameters.frozen).text}",
         ),
         (duration(seconds), f"on {_devices(session)}"),
     ]
@@ -273,8 +274,11 @@ def _error(state: State, name: str) -> str:
     return f" ± {getattr(state.scores, name):.1g}"
 
 
-def _flags(state: State) -> str:
-    items = "".join(f"<li>{_escaped(flag)}</li>" for flag in state.flags)
+def _flags(session: Session, state: State) -> str:
+    """List how to go on, where a limit ended the run, and the flags."""
+    advice = outcome(state, session.parameters.frozen).advice
+    said = ((advice,) if advice else ()) + state.flags
+    items = "".join(f"<li>{_escaped(flag)}</li>" for flag in said)
     return f'<ul class="flags">{items}</ul>' if items else ""
 
 

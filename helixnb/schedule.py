@@ -9,7 +9,8 @@ state before and the parameters, so that an edited parameter takes effect at onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,9 +95,11 @@ def plan(job: Job, state: State) -> Plan:
         and state.iteration + 1 <= job.parameters.bootstrap_iterations
     )
     final = not bootstrapping and state.passes_left is not None
+    # What was edited since may move what stood still, or lift a limit.
+    final = final and not _edited(job, state)
     regrown = not bootstrapping and _may_regrow(job, state)
-    limit = job.parameters.limit_shifts
-    limited = limit == "always" or (limit == "final" and final)
+    shifts = job.parameters.limit_shifts
+    limited = shifts == "always" or (shifts == "final" and final)
     return Plan(
         bootstrapping=bootstrapping,
         final=final,
@@ -106,6 +109,16 @@ def plan(job: Job, state: State) -> Plan:
         reach=reference_reach(job.parameters, job.order(), bootstrapping, regrown),
         used=_batch(job, state, bootstrapping),
     )
+
+
+def _edited(job: Job, state: State) -> bool:
+    """Whether the user has set a parameter since the iteration before."""
+    unchanged = replace(
+        state.parameters,
+        twist_deg=state.symmetry.twist_deg if state.symmetry else None,
+        rise_A=state.symmetry.rise_A if state.symmetry else None,
+    )
+    return job.parameters != unchanged
 
 
 def reference_reach(
@@ -213,9 +226,25 @@ def next_resolution(job: Job, align_k: int, reached_A: float) -> float:
     return max(reached_A, widest)
 
 
-def ending(
-    job: Job, state: State, made: Plan, reached_A: float
-) -> tuple[int, int | None]:
+class Ending(NamedTuple):
+    """How far a refinement is from its end.
+
+    Attributes
+    ----------
+    stalled : int
+        Iterations since the resolution last improved.
+    passes_left : int or None
+        Final passes still to make, 0 at the end; None while it improves.
+    given_up : bool
+        Whether ``max_low_resolution_iterations`` began those passes.
+    """
+
+    stalled: int
+    passes_left: int | None
+    given_up: bool
+
+
+def ending(job: Job, state: State, made: Plan, reached_A: float) -> Ending:
     """Tell how far a refinement is from its end.
 
     Parameters
@@ -231,21 +260,18 @@ def ending(
 
     Returns
     -------
-    stalled : int
-        Iterations since the resolution last improved.
-    passes_left : int or None
-        Final passes still to make, 0 at the end; None while it improves.
+    Ending
     """
     better = reached_A < state.resolution_A * (1 - GAIN)
     stalled = 0 if better or made.bootstrapping else state.stalled + 1
     if made.final and state.passes_left is not None:
-        return stalled, max(state.passes_left - 1, 0)
+        return Ending(stalled, max(state.passes_left - 1, 0), state.given_up)
     parameters = job.parameters
     at_the_limit = reached_A <= job.box * job.pixel / (job.box // 2 - 2)
     low = reached_A > LOW_RESOLUTION_A and not at_the_limit
     given_up = low and state.iteration + 1 >= parameters.max_low_resolution_iterations
     settled = stalled >= PATIENCE and not low
     if made.bootstrapping or not made.used.all() or not (settled or given_up):
-        return stalled, None
+        return Ending(stalled, None, given_up=False)
     limiting = parameters.limit_shifts == "final" and parameters.symmetry is not None
-    return stalled, parameters.extra_passes + int(limiting)
+    return Ending(stalled, parameters.extra_passes + int(limiting), not settled)

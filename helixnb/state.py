@@ -142,6 +142,9 @@ class State:
         Iterations since the resolution last improved.
     passes_left : int or None
         Final passes still to make, 0 at the end; None while it improves.
+    given_up : bool
+        Whether those passes were begun by ``max_low_resolution_iterations``, and not
+        because the refinement had converged.
     flags : tuple of str
         What a user should look at.
     seconds : dict of str to float
@@ -177,15 +180,21 @@ class State:
     check: BlindCheck | None = None
     stalled: int = 0
     passes_left: int | None = None
+    given_up: bool = False
     flags: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     cells_per_image: float = 0.0
     device: str = "cpu"
 
     @property
-    def converged(self) -> bool:
-        """Whether this iteration ended the refinement."""
+    def ended(self) -> bool:
+        """Whether this iteration ended the refinement, converged or not."""
         return self.passes_left == 0
+
+    @property
+    def converged(self) -> bool:
+        """Whether it ended because nothing improves any more."""
+        return self.ended and not self.given_up
 
     @property
     def twist_deg(self) -> float:

@@ -117,8 +117,8 @@ class Workplace:
         self._patches.setattr(
             computing,
             "finished",
-            lambda timeline, done, n: (
-                done >= RUN_ITERATIONS or finished(timeline, done, n)
+            lambda timeline, done, n, again: (
+                done >= RUN_ITERATIONS or finished(timeline, done, n, again=again)
             ),
         )
         # Small sets are started several times.

@@ -23,7 +23,7 @@ LAYERS = (
     ("claim",),
     ("schedule",),
     ("particle_pass",),
-    ("alignment", "maps", "twist_rise", "flags"),
+    ("alignment", "maps", "twist_rise", "flags", "outcome"),
     (
         "initial",
         "starts",

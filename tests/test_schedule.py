@@ -53,6 +53,12 @@ def _state(**values: Any) -> State:
     return replace(state, **(base | values))
 
 
+def _after(job: Job, **values: Any) -> State:
+    """State of an iteration with the parameters of a job, none edited since."""
+    given = {"parameters": job.parameters, "symmetry": job.parameters.symmetry}
+    return _state(**(given | values))
+
+
 def _plan(**values: Any) -> Plan:
     made = plan(_job(), _state())
     return replace(made, **({"used": np.ones(N, bool)} | values))
@@ -66,7 +72,8 @@ def test_shifts_are_limited_when_they_should_be() -> None:
         ("final", 1, 14.0),
         ("never", 1, wide_A),
     ):
-        made = plan(_job(limit_shifts=choice), _state(passes_left=final))
+        job = _job(limit_shifts=choice)
+        made = plan(job, _after(job, passes_left=final))
         assert made.axial_range_A == pytest.approx(expected_A)
         assert made.final == (final is not None)
 
@@ -106,9 +113,12 @@ def test_batches_are_whole_filaments_of_both_halves_and_grow() -> None:
 
 def test_it_ends_when_nothing_improves() -> None:
     job, waiting = _job(), PATIENCE - 1
-    assert ending(job, _state(stalled=waiting), _plan(), 5.0) == (PATIENCE, 0)
-    assert ending(job, _state(stalled=waiting), _plan(), 4.9) == (0, None)
-    assert ending(job, _state(stalled=waiting - 1), _plan(), 5.0) == (waiting, None)
+    stands = ending(job, _state(stalled=waiting), _plan(), 5.0)
+    assert stands == (PATIENCE, 0, False)
+    improves = ending(job, _state(stalled=waiting), _plan(), 4.9)
+    assert improves == (0, None, False)
+    early = ending(job, _state(stalled=waiting - 1), _plan(), 5.0)
+    assert early == (waiting, None, False)
 
 
 def test_it_does_not_end_before_all_images_are_used() -> None:
@@ -130,8 +140,36 @@ def test_low_resolution_is_given_time_but_not_for_ever() -> None:
     early, late = replace(state, iteration=9), replace(state, iteration=11)
     assert ending(_job(), early, _plan(), 8.0)[1] is None
     assert ending(_job(), late, _plan(), 8.0)[1] == 0
+    assert ending(_job(), late, _plan(), 8.0).given_up
     longer = _job(max_low_resolution_iterations=30)
     assert ending(longer, late, _plan(), 8.0)[1] is None
+
+
+def test_what_was_given_up_goes_on_once_the_limit_is_raised() -> None:
+    """And not by one more final pass each time it is asked to."""
+    job = _job()
+    over = {"iteration": 12, "passes_left": 0, "given_up": True, "resolution_A": 8.0}
+    ended = _after(job, **over)
+    assert plan(job, ended).final
+    longer = _job(max_low_resolution_iterations=24)
+    made = plan(longer, ended)
+    assert not made.final
+    assert ending(longer, ended, made, 7.0) == (0, None, False)
+
+
+def test_an_edit_after_the_end_is_followed_until_it_stands_still_again() -> None:
+    job = _job()
+    ended = _after(job, passes_left=0, stalled=PATIENCE)
+    assert plan(job, ended).final
+    # What the search found is no edit.
+    moved = HelicalSymmetry(-60.1, 14.02)
+    found = job.parameters.changed(twist_deg=-60.1, rise_A=14.02)
+    assert plan(replace(job, parameters=found), replace(ended, symmetry=moved)).final
+    edited = _job(mask="dynamic")
+    made = plan(edited, ended)
+    assert not made.final
+    assert ending(edited, ended, made, 4.5) == (0, None, False)
+    assert ending(edited, ended, made, 5.0) == (PATIENCE + 1, 0, False)
 
 
 def test_what_the_pixels_can_hold_is_no_low_resolution() -> None:

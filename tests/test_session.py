@@ -254,8 +254,9 @@ def test_run_goes_on_after_convergence_when_asked(
     fake.converge_at = 2
     session.run(background=False)
     assert session.run(1, background=False).iteration == 3
+    assert session.run(3, background=False).iteration == 6, "as many as asked for"
     session.parameters.psi_sd_deg = 1.0
-    assert session.run(background=False).iteration == 4
+    assert session.run(background=False).iteration == 7
 
 
 def test_run_ends_at_max_iterations(session: Session) -> None:

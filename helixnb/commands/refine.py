@@ -15,7 +15,9 @@ from helixnb.commands.options import (
     add_output,
     add_parameters,
     add_run_options,
+    option_of,
 )
+from helixnb.outcome import outcome
 from helixnb.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -85,7 +87,9 @@ def add_resume(commands: Any) -> None:
     resume = commands.add_parser(
         "resume",
         help="go on with a saved session",
-        description="Go on where a saved session stood, with its parameters.",
+        description="Go on where a saved session stood, with its parameters; those "
+        "that are given here replace them, limits that ended it among them.",
+        allow_abbrev=False,
     )
     resume.add_argument(
         "session", type=Path, metavar="SESSION.npz", help="from --checkpoint or save()"
@@ -96,6 +100,7 @@ def add_resume(commands: Any) -> None:
     add_output(resume, default=None)
     add_checkpoint(resume)
     add_device(resume)
+    add_parameters(resume)
     resume.set_defaults(command=_resume)
 
 
@@ -121,7 +126,6 @@ def _refine(args: argparse.Namespace) -> None:
     """Refine what the user gave."""
     from helixnb.session import Session
 
-    names = {field.name for field in dataclasses.fields(Parameters)}
     session = Session.from_file(
         _source(args),
         device=args.device,
@@ -130,7 +134,7 @@ def _refine(args: argparse.Namespace) -> None:
         initial_map=args.initial_map,
         align_initial_map=args.align_initial_map,
         # Only what was given, or defaults would replace what a RELION run tells.
-        **{name: value for name, value in vars(args).items() if name in names},
+        **_given_parameters(args),
     )
     if args.static_mask is not None:
         session.use_mask(args.static_mask)
@@ -148,8 +152,15 @@ def _resume(args: argparse.Namespace) -> None:
         device=args.device,
         checkpoint=args.output / CHECKPOINT_FILE if args.checkpoint else None,
     )
+    session.parameters.set(**_given_parameters(args))
     refine_into(args.output, session, args)
     print(summary_text(session, args.output))
+
+
+def _given_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters on the command line, without those that are left as they are."""
+    names = {field.name for field in dataclasses.fields(Parameters)}
+    return {name: value for name, value in vars(args).items() if name in names}
 
 
 def _source(args: argparse.Namespace) -> ParticleSet | Path:
@@ -215,12 +226,24 @@ def summary_text(session: Session, out_dir: Path) -> str:
     """
     state = session.state
     assert state is not None
-    ended = "converged" if state.converged else "not converged"
+    said = outcome(state, session.parameters.frozen)
     lines = [
         f"symmetry    {state.symmetry_text}",
         f"resolution  {state.resolution_A:.2f} A (FSC 0.143)",
-        f"iterations  {state.iteration}, {ended}",
+        f"iterations  {state.iteration}, {said.text}",
+        *([f"to go on    {_further(out_dir, said.limit)}"] if said.limit else []),
         *(f"flag        {flag}" for flag in state.flags),
         f"results     {out_dir}, of which report.html shows everything",
     ]
     return "\n".join(lines)
+
+
+def _further(out_dir: Path, limit: str) -> str:
+    """Command that goes on behind a limit, from the saved session if there is one."""
+    option = f"{option_of(limit)} N"
+    saved = out_dir / CHECKPOINT_FILE
+    if saved.exists():
+        return (
+            f"helixnb resume {saved} -o {out_dir} --overwrite {option}, with a larger N"
+        )
+    return f"start again with a larger {option}; --checkpoint saves what resume needs"

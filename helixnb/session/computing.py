@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helixnb.errors import InputError
+from helixnb.outcome import outcome
 from helixnb.session import files
 from helixnb.session.iterating import finished, iterate_once
 from helixnb.session.labelled import LabelledResults
@@ -71,7 +72,10 @@ class Computing(LabelledResults):
         return self
 
     def run(self, n: int | None = None, *, background: bool = True) -> Self:
-        """Iterate until converged, or `n` times, or up to ``max_iterations``.
+        """Iterate until converged, or `n` times, or up to the limits.
+
+        These are ``max_iterations`` and, where the resolution has not come below 6 A,
+        ``max_low_resolution_iterations``. The session says which of them ended it.
 
         Parameters
         ----------
@@ -104,8 +108,8 @@ class Computing(LabelledResults):
             After each iteration; parameters edited in the loop apply to the next.
         """
         self._activity.pause.clear()
-        done = 0
-        while not self._finished(done, n):
+        done, again = 0, self._ended()
+        while not self._finished(done, n, again):
             self.step()
             done += 1
             state = self.state
@@ -183,15 +187,25 @@ class Computing(LabelledResults):
         )
 
     def _loop(self, n: int | None) -> None:
-        done = 0
-        while not self._finished(done, n):
+        done, again = 0, self._ended()
+        while not self._finished(done, n, again):
             self._advance()
             done += 1
-        if self.converged:
-            log.info("Converged after %d iterations", self.iteration)
+        now = self._timeline.now
+        if now.state is not None:
+            said = outcome(now.state, now.parameters)
+            if said.ended:
+                log.info("Iteration %d: %s", now.state.iteration, said.text)
+            if said.advice:
+                log.warning("%s", said.advice)
 
-    def _finished(self, done: int, n: int | None) -> bool:
-        return self._activity.pause.is_set() or finished(self._timeline, done, n)
+    def _ended(self) -> bool:
+        state = self.state
+        return state is not None and state.ended
+
+    def _finished(self, done: int, n: int | None, again: bool) -> bool:
+        paused = self._activity.pause.is_set()
+        return paused or finished(self._timeline, done, n, again=again)
 
     def _advance(self) -> None:
         """Do one iteration for whoever holds the session; remember a failure."""

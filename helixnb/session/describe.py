@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from helixnb.outcome import Outcome, outcome
+
 if TYPE_CHECKING:
     from helixnb.session.session import Session
     from helixnb.state import State
@@ -38,15 +40,16 @@ def facts(session: Session) -> list[tuple[str, str]]:
         rows.append(("twist, rise", given))
         rows.append(("iteration", "none yet: call session.step()"))
     else:
-        rows.extend(_state_facts(state))
+        rows.extend(_state_facts(state, outcome(state, now)))
     rows.append(("status", _status(session)))
     rows.extend(("flag", flag) for flag in (state.flags if state else ()))
     return rows
 
 
-def _state_facts(state: State) -> list[tuple[str, str]]:
+def _state_facts(state: State, said: Outcome) -> list[tuple[str, str]]:
     rows = [
-        ("iteration", f"{state.iteration}{_stage(state)}"),
+        ("iteration", f"{state.iteration}{_stage(state, said)}"),
+        *([("to go on", said.advice)] if said.advice else []),
         (
             "resolution",
             f"{state.resolution_A:.2f} A (aligned to {state.align_resolution_A:.2f} A)",
@@ -85,11 +88,11 @@ def _state_facts(state: State) -> list[tuple[str, str]]:
     return rows
 
 
-def _stage(state: State) -> str:
+def _stage(state: State, said: Outcome) -> str:
     if state.iteration == 0:
         return " (initial density)"
-    if state.converged:
-        return " (converged)"
+    if said.ended:
+        return f" ({said.text})"
     return " (growing structure from one reference)" if state.bootstrapping else ""
 
 

@@ -92,7 +92,7 @@ def iterate_once(
     notify()
 
 
-def finished(timeline: Timeline, done: int, n: int | None) -> bool:
+def finished(timeline: Timeline, done: int, n: int | None, *, again: bool) -> bool:
     """Whether a run should end.
 
     Parameters
@@ -103,6 +103,8 @@ def finished(timeline: Timeline, done: int, n: int | None) -> bool:
         Iterations of this run so far.
     n : int or None
         Iterations asked for.
+    again : bool
+        Whether the refinement had ended before this run.
 
     Returns
     -------
@@ -115,12 +117,11 @@ def finished(timeline: Timeline, done: int, n: int | None) -> bool:
     if state is None:
         return False
     if state.iteration >= parameters.max_iterations:
-        log.info("Stopped at max_iterations = %d", parameters.max_iterations)
         return True
     # Who asks for a number of iterations, or has edited a parameter since, wants to
-    # go on after convergence.
-    asked = done == 0 and (n is not None or parameters != now.expected)
-    return state.converged and not asked
+    # go on after the end.
+    asked = (again and n is not None) or parameters != now.expected
+    return state.ended and not asked
 
 
 def _log(state: State, seconds: float, seen: tuple[str, ...]) -> None:

@@ -54,7 +54,7 @@ class LabelledResults:
 
     @property
     def converged(self) -> bool:
-        """Whether the current iteration ended the refinement."""
+        """Whether it ended because nothing improves any more, not by a limit."""
         state = self.state
         return state is not None and state.converged
 

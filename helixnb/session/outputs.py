@@ -17,6 +17,7 @@ from helixnb.io import output
 from helixnb.io.cs_export import RefinedPoses
 from helixnb.io.lock import locked_folder
 from helixnb.io.star import write_blocks
+from helixnb.outcome import outcome
 from helixnb.session.files import versions
 
 if TYPE_CHECKING:
@@ -221,8 +222,8 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
     -------
     dict
         ``twist_deg``, ``rise_A``, ``resolution_A``, ``iterations``,
-        ``symmetry_order``, ``converged``, ``seconds``, ``peak_memory_MB``,
-        ``device``, ``parameters`` and more.
+        ``symmetry_order``, ``converged``, ``outcome``, ``seconds``,
+        ``peak_memory_MB``, ``device``, ``parameters`` and more.
     """
     state, particles = session._needed_state(), session.particles
     rows = session.history
@@ -238,6 +239,7 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
         "symmetry_order": int(state.symmetry_order),
         "symmetry_agreement": state.check.overall if state.check else None,
         "converged": bool(state.converged),
+        "outcome": outcome(state, session.parameters.frozen).text,
         "flags": list(state.flags),
         "seconds": float(rows["seconds"].sum()) if len(rows) else 0.0,
         "peak_memory_MB": peak_memory_MB(),

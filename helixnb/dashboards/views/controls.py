@@ -15,6 +15,7 @@ import panel as pn
 from helixnb.dashboards import style
 from helixnb.dashboards.live import as_view
 from helixnb.dashboards.parameter_widgets import ParameterWidgets
+from helixnb.outcome import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,8 +155,10 @@ def headline_html(session: Any) -> str:
         parts.append("no helical symmetry")
     else:
         parts.append(f"twist {state.twist_deg:.3f}°, rise {state.rise_A:.3f} Å")
-    if state.converged:
-        parts.append(f"<b style='color:{style.MASKED}'>converged</b>")
+    said = outcome(state, session.parameters.frozen)
+    if said.ended:
+        color = style.MASKED if state.converged else "var(--hx-flag)"
+        parts.append(f"<b style='color:{color}'>{said.text}</b>")
     return " &nbsp;·&nbsp; ".join(parts)
 
 
@@ -203,7 +206,11 @@ def messages_html(session: Any, problem: str = "") -> str:
     errors = [str(session.error)] if session.error else []
     if problem and problem not in errors:
         errors.append(problem)
-    flags = session.state.flags if session.state is not None else ()
+    state = session.state
+    flags = state.flags if state is not None else ()
+    if state is not None and not session.running:
+        advice = outcome(state, session.parameters.frozen).advice
+        flags = ((advice,) if advice else ()) + flags
     changes = [
         f"{name}: {_short(before)} → {_short(now)}"
         for name, (before, now) in session.parameters.changes.items()
