@@ -7,7 +7,7 @@ comes out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -173,7 +173,9 @@ def working_bytes(levels: list[SearchLevel], grid: CylinderGrid) -> int:
 
 
 def chunks_of_filaments(
-    index: NDArray[np.integer], filament: NDArray[np.int32], n_images: int
+    index: NDArray[np.integer],
+    filament: NDArray[np.int32],
+    n_images: Callable[[], int],
 ) -> Iterator[NDArray[np.integer]]:
     """Group particles into chunks that keep filaments whole.
 
@@ -183,8 +185,9 @@ def chunks_of_filaments(
         Particles to go through.
     filament : ndarray of int32
         Filament of every particle of the set.
-    n_images : int
-        Particles of a chunk; a longer filament is still kept whole.
+    n_images : callable
+        Particles of a chunk, asked for as chunks are made, for a device may find that
+        it holds fewer; a longer filament is still kept whole.
 
     Yields
     ------
@@ -195,7 +198,7 @@ def chunks_of_filaments(
     chunk: list[NDArray[np.integer]] = []
     size = 0
     for members in np.split(ordered, breaks):
-        if size and size + len(members) > n_images:
+        if size and size + len(members) > n_images():
             yield np.concatenate(chunk)
             chunk, size = [], 0
         chunk.append(members)
@@ -267,8 +270,10 @@ def align_half(
     scored = done = 0
     filament = run.particles.filament
     levels = [fan.level for fan in fans]
-    n_images = run.backend.chunk_images(working_bytes(levels, run.grid))
-    chunks = chunks_of_filaments(index, filament, n_images)
+    bytes_each = working_bytes(levels, run.grid)
+    chunks = chunks_of_filaments(
+        index, filament, lambda: run.backend.chunk_images(bytes_each)
+    )
     results = run.backend.map(align, chunks, lambda part: halved(part, filament))
     for members, sums, found, cells in results:
         total += sums
@@ -306,7 +311,7 @@ def sum_half_at_random(
     Accumulator
     """
     filament = run.particles.filament
-    chunks = list(chunks_of_filaments(index, filament, CHUNK_IMAGES))
+    chunks = list(chunks_of_filaments(index, filament, lambda: CHUNK_IMAGES))
 
     def add(
         job: tuple[NDArray[np.integer], np.random.Generator],

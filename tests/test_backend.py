@@ -96,6 +96,10 @@ class _Cuda:
         (_Cuda(driver=12080), "supports CUDA 12.8, but CuPy is made for CUDA 13.0"),
         (_Cuda(driver=0, n=0), "no NVIDIA driver was found"),
         (_Cuda(fails="libnvrtc.so.13 is missing\nmore"), "(libnvrtc.so.13 is missing)"),
+        (
+            _Cuda(fails="cudaErrorNoDevice: no CUDA-capable device is detected"),
+            "the NVIDIA driver finds no GPU. See that nvidia-smi lists one",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_gpu_is_told(no_gpu: Any, cuda: _Cuda, said: str) -> None:

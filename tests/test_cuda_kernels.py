@@ -5,6 +5,7 @@ The sources run on the host here; where there is a GPU, on that as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from helixnb.backend.arrays import to_host
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.images import normalise, padded_transforms
 from tests.gpu.devices import cuda
+from tests.gpu.fake_cupy import Machine, fake_device
 from tests.gpu.host_cuda import compile_kernels
-from tests.gpu.standin import StandIn
 
 CPU = get_backend("cpu")
 
@@ -28,11 +29,14 @@ CPU = get_backend("cpu")
 )
 def device(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+) -> Iterator[Any]:
     """Backend whose kernels are CUDA sources."""
     if request.param == "gpu":
-        return cuda()
-    return StandIn(compile_kernels(tmp_path_factory.mktemp("kernels")))
+        yield cuda()
+        return
+    library = compile_kernels(tmp_path_factory.mktemp("kernels"))
+    with fake_device(Machine(), library) as module:
+        yield module.CUDA(0)
 
 
 def _complex(rng: np.random.Generator, *shape: int) -> NDArray[np.complex64]:

@@ -18,7 +18,7 @@ import pytest
 import helixnb
 from helixnb.backend.cuda.kernels import SOURCES, source
 from tests.gpu.host_cuda import kernel_bodies
-from tests.gpu.strict import cupy_names
+from tests.gpu.strict import check_call, cupy_names
 
 PACKAGE = Path(helixnb.__file__).parent
 ARCHITECTURES = (75, 80, 90, 100, 120)
@@ -91,10 +91,49 @@ def _device_code() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text()) for path in paths}
 
 
+def _calls(tree: ast.AST, root: str) -> Iterator[tuple[str, ast.Call]]:
+    """Find calls of functions of the module that the code calls `root`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = re.fullmatch(
+                rf"(?:\w+\.)*{root}\.(\w+(?:\.at)?)", ast.unparse(node.func)
+            )
+            if called:
+                yield called[1], node
+
+
+def _refusal(path: str, call: ast.Call) -> str:
+    """Why CuPy would refuse a call, by its parameters; empty if it would not."""
+    if any(isinstance(a, ast.Starred) for a in call.args):
+        return ""
+    options = {keyword.arg: None for keyword in call.keywords if keyword.arg}
+    try:
+        check_call(path, [None] * len(call.args), options)
+    except TypeError as error:
+        return f"{error} in {ast.unparse(call)}"
+    return ""
+
+
 def test_every_array_function_exists_in_cupy() -> None:
     used = {name for t in _device_code().values() for name in _attributes(t, "xp")}
     assert len(used) > 30
     assert not {name for name in used if f"cupy.{name}" not in cupy_names()}
+
+
+def test_array_functions_are_called_as_those_of_cupy_are() -> None:
+    """Parameters that CuPy's functions lack: `where` of ufuncs, and others."""
+    calls = [c for tree in _device_code().values() for c in _calls(tree, "xp")]
+    assert len(calls) > 200
+    known = [
+        (f"cupy.ufunc.{name.partition('.')[2]}" if "." in name else f"cupy.{name}", c)
+        for name, c in calls
+    ]
+    assert not [why for path, call in known if (why := _refusal(path, call))]
+    bad = ast.parse("xp.log(a, where=b); xp.unique(a, return_inverse=True)")
+    assert [bool(_refusal(f"cupy.{n}", c)) for n, c in _calls(bad, "xp")] == [
+        True,
+        False,
+    ]
 
 
 def test_every_fourier_transform_exists_in_cupy() -> None:
@@ -109,6 +148,32 @@ def test_every_fourier_transform_exists_in_cupy() -> None:
     }
     assert len(names) > 8
     assert not {n for n in names if f"cupyx.scipy.fft.{n}" not in cupy_names()}
+    calls = [
+        (name, call)
+        for tree in _device_code().values()
+        for name, call in _calls(tree, "fourier")
+        if name in names
+    ]
+    for _, call in calls:  # a number of threads is not passed on
+        call.keywords = [k for k in call.keywords if k.arg != "workers"]
+    assert len(calls) > 20
+    found = [_refusal(f"cupyx.scipy.fft.{name}", call) for name, call in calls]
+    assert not any(found)
+
+
+def test_what_the_device_asks_of_cupy_exists() -> None:
+    tree = ast.parse((PACKAGE / "backend/cuda/device.py").read_text())
+    dotted = {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("cupy")
+    }
+    names = cupy_names()
+    known = {name.rpartition(".")[0] for name in names}
+    parts = {".".join(k.split(".")[:n]) for k in known for n in range(1, 5)}
+    unknown = {name for name in dotted if name not in names and name not in parts}
+    # Functions of a function's result are held to it by `fake_cupy`.
+    assert not {name for name in unknown if "(" not in name}
 
 
 def test_the_list_of_cupy_names_is_that_of_the_installed_cupy() -> None:

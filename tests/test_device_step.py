@@ -1,13 +1,16 @@
-"""Whole iterations on arrays that refuse to mix with NumPy, with the CUDA kernels.
+"""Whole iterations with the code that runs on a GPU, without one.
 
-The kernels run on the host (`tests.gpu`), everything else is the code that runs on a
-GPU. Results must be those of the CPU backend to rounding.
+Arrays refuse to mix with NumPy, kernels run on the host, and CuPy is a stand-in that
+knows its signatures, counts memory and sees races between streams (`tests.gpu`).
+Results must be those of the CPU backend to rounding.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +25,8 @@ from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, Microscope, simulate_segments
 from helixnb.state import State
+from tests.gpu.fake_cupy import Machine, fake_device
 from tests.gpu.host_cuda import compile_kernels
-from tests.gpu.standin import StandIn
 
 TWIST_DEG, RISE_A = -62.0, 21.8
 
@@ -48,10 +51,22 @@ def particles(tmp_path_factory: pytest.TempPathFactory) -> ParticleSet:
     return ParticleSet.from_file(data.particles_star)
 
 
+@dataclass
+class Standin:
+    """A backend of the real class on a machine that is none."""
+
+    backend: Any
+    machine: Machine
+
+
 @pytest.fixture(scope="module")
-def standin(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
-    """Make a GPU whose memory holds 12 images."""
-    return StandIn(compile_kernels(tmp_path_factory.mktemp("kernels")), most_items=12)
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
+    """Make a GPU of 1 GiB."""
+    machine = Machine()
+    library = compile_kernels(tmp_path_factory.mktemp("kernels"))
+    with fake_device(machine, library) as module:
+        yield Standin(module.CUDA(0), machine)
+        assert not machine.races
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +106,7 @@ def _parameters(**values: object) -> Parameters:
 )
 def test_a_step_gives_what_it_gives_on_the_cpu(
     particles: ParticleSet,
-    standin: StandIn,
+    standin: Standin,
     start: Callable[..., State],
     values: dict[str, object],
 ) -> None:
@@ -99,8 +114,8 @@ def test_a_step_gives_what_it_gives_on_the_cpu(
     before = start(parameters)
     cpu = get_backend("cpu")
     expected = refinement.step(before, particles, parameters, cpu, _quiet)
-    found = refinement.step(before, particles, parameters, standin, _quiet)
-    assert (found.device, expected.device) == ("standin", "cpu")
+    found = refinement.step(before, particles, parameters, standin.backend, _quiet)
+    assert (found.device, expected.device) == ("cuda:0", "cpu")
     # The device's polar transform is good to 1e-4, as FINUFFT is told to be.
     for name in ("half_maps", "references"):
         a, b = getattr(found, name), getattr(expected, name)
@@ -113,6 +128,15 @@ def test_a_step_gives_what_it_gives_on_the_cpu(
     _same_poses(found, expected)
 
 
+def _stepped(
+    start: Callable[..., State], particles: ParticleSet, standin: Standin
+) -> State:
+    parameters = _parameters()
+    return refinement.step(
+        start(parameters), particles, parameters, standin.backend, _quiet
+    )
+
+
 def _same_poses(found: State, expected: State) -> None:
     """Poses of both agree; near ties between poses may be decided otherwise."""
     for field in dataclasses.fields(found.poses):
@@ -122,11 +146,11 @@ def _same_poses(found: State, expected: State) -> None:
 
 
 def test_the_first_density_is_that_of_the_cpu(
-    particles: ParticleSet, standin: StandIn
+    particles: ParticleSet, standin: Standin
 ) -> None:
     parameters = _parameters()
     cpu = initial_state(particles, parameters, get_backend("cpu"), 3, _quiet)
-    device = initial_state(particles, parameters, standin, 3, _quiet)
+    device = initial_state(particles, parameters, standin.backend, 3, _quiet)
     scale = np.abs(cpu.half_maps).max()
     assert np.abs(device.half_maps - cpu.half_maps).max() < 1e-3 * scale
     np.testing.assert_allclose(
@@ -136,7 +160,7 @@ def test_the_first_density_is_that_of_the_cpu(
 
 @pytest.mark.parametrize("box", [15, 18])
 def test_local_filters_are_those_of_the_cpu(
-    standin: StandIn, rng: np.random.Generator, box: int
+    standin: Standin, rng: np.random.Generator, box: int
 ) -> None:
     shared, halves = rng.standard_normal((2, 2, box, box, box)).astype(np.float32)
     # What the halves share fades along x, so filters must differ along it.
@@ -145,27 +169,64 @@ def test_local_filters_are_those_of_the_cpu(
     support = cylinder(box, outer_radius_px=5, axial_fraction=0.7)
     cutoffs = cutoffs_A(20.0, 9.0)
     expected, chosen = filter_locally(maps, halves, support, cutoffs, 4.0)
-    send = standin.xp.asarray
+    send = standin.backend.xp.asarray
     found, on_device = filter_locally(send(maps), send(halves), support, cutoffs, 4.0)
     np.testing.assert_allclose(to_host(found), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(on_device.chosen, chosen.chosen)
     assert len(np.unique(chosen.chosen)) > 2
 
 
-def test_chunks_that_do_not_fit_are_halved_between_filaments(
-    particles: ParticleSet, standin: StandIn, start: Callable[..., State]
+def test_chunks_are_planned_for_the_memory_there_is(
+    particles: ParticleSet, standin: Standin, start: Callable[..., State]
 ) -> None:
-    parameters = _parameters()
-    standin.halvings = 0
-    standin.most_items = 10**9
-    whole = refinement.step(start(parameters), particles, parameters, standin, _quiet)
-    assert standin.halvings == 0
-    standin.most_items = 6  # one filament
-    parts = refinement.step(start(parameters), particles, parameters, standin, _quiet)
-    standin.most_items = 12
-    assert standin.halvings > 0
+    whole, most = _measured(particles, standin, start)
+    machine = standin.machine
+    machine.limit = machine.used[0] + int(0.6 * most)
+    try:
+        parts = _stepped(start, particles, standin)
+    finally:
+        machine.limit = 0
+    assert machine.refused == 0
+    _same_sums(parts, whole)
+
+
+def test_chunks_that_do_not_fit_are_halved_between_filaments(
+    particles: ParticleSet,
+    standin: Standin,
+    start: Callable[..., State],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planned for far more memory than there is when it is used."""
+    whole, most = _measured(particles, standin, start)
+    machine, backend = standin.machine, standin.backend
+    monkeypatch.setattr(backend, "free_bytes", lambda: 10 * machine.total_bytes)
+    machine.limit = machine.used[0] + int(0.6 * most)
+    try:
+        parts = _stepped(start, particles, standin)
+        assert 1 / 8 <= backend._shrunk <= 1 / 2
+    finally:
+        machine.limit, backend._shrunk = 0, 1.0
+    assert machine.refused > 0
+    _same_sums(parts, whole)
+
+
+def _measured(
+    particles: ParticleSet, standin: Standin, start: Callable[..., State]
+) -> tuple[State, int]:
+    """One iteration with memory for all, and how much it took."""
+    machine = standin.machine
+    held = machine.used[0]
+    machine.forget_counts()
+    machine.refused = 0
+    whole = _stepped(start, particles, standin)
+    assert machine.refused == 0
+    return whole, machine.peak - held
+
+
+def _same_sums(found: State, expected: State) -> None:
+    """Results do not depend on how images were parted into chunks."""
     np.testing.assert_allclose(
-        parts.poses.log_evidence, whole.poses.log_evidence, rtol=1e-4, atol=1e-3
+        found.poses.log_evidence, expected.poses.log_evidence, rtol=1e-4, atol=1e-3
     )
-    scale = np.abs(whole.half_maps).max()
-    assert np.abs(parts.half_maps - whole.half_maps).max() < 1e-4 * scale
+    scale = np.abs(expected.half_maps).max()
+    assert np.abs(found.half_maps - expected.half_maps).max() < 1e-4 * scale

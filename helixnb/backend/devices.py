@@ -72,6 +72,11 @@ def gpu_problem() -> str:
             return "no NVIDIA driver was found. Install the one of your GPU"
         _gpu(0)
     except Exception as error:  # whatever a half-installed CUDA comes up with
+        if "cudaErrorNoDevice" in str(error):
+            return (
+                "the NVIDIA driver finds no GPU. See that nvidia-smi lists one, and "
+                "that CUDA_VISIBLE_DEVICES does not hide it"
+            )
         first = str(error).strip().splitlines() or [type(error).__name__]
         return f"CuPy cannot use the GPU ({first[0]}). To install it anew: {_INSTALL}"
     return ""

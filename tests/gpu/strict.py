@@ -3,14 +3,19 @@
 A `Strict` array wraps one of NumPy and refuses what CuPy refuses, and more: NumPy's
 functions, operands and indices that are NumPy arrays, and everything that would wait
 for the device to tell Python a number (`bool`, `float`, `int`, items of a row). The
-array module knows only names that CuPy has. `asarray` sends, `to_host` fetches.
+array module knows only names that CuPy has, and their functions only the parameters
+that they have there. `asarray` sends, `to_host` fetches. A `Watch` is told of all that
+a GPU would have to do.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import operator
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,13 +25,96 @@ NAMES = Path(__file__).with_name("cupy_names.txt")
 _PLAIN = (bool, int, float, complex, np.generic, type(None), str, type, np.dtype)
 _ATTRIBUTES = {"shape", "dtype", "ndim", "size", "nbytes", "itemsize"}
 _UNINITIALISED = {"f": np.nan, "c": np.nan, "i": -77, "u": 77, "b": True}
+_WAITING = {"unique", "flatnonzero", "nonzero", "argwhere", "bincount"}
+"""Functions of CuPy that wait for the device, to know the size of their result."""
+
+_SCATTERING = {"add", "subtract", "maximum", "minimum"}
+"""Functions that have `at` in CuPy, of those that are of use here."""
+
+
+class Watch:
+    """Told what the device does; this one takes no notice."""
+
+    def made(self, values: np.ndarray) -> None:
+        """Write an array that is new."""
+
+    def read(self, values: np.ndarray) -> None:
+        """Read an array."""
+
+    def wrote(self, values: np.ndarray) -> None:
+        """Write to an array that was there."""
+
+    def launched(self, kernel: str) -> None:
+        """Run one of our kernels."""
+
+    def waited(self, reason: str) -> None:
+        """Wait until the device has done what it was given."""
+
+    def sent(self, n_bytes: int) -> None:
+        """Copy from the host."""
+
+    def fetched(self, n_bytes: int) -> None:
+        """Copy to the host."""
+
+    def place(self, values: np.ndarray) -> int:
+        """Tell the device that an array lies on."""
+        return 0
+
+
+watch = Watch()
 
 
 @lru_cache(maxsize=1)
-def cupy_names() -> frozenset[str]:
-    """Public names of CuPy as dotted paths, from the list kept with the tests."""
-    lines = NAMES.read_text().splitlines()
-    return frozenset(line for line in lines if not line.startswith("#"))
+def cupy_names() -> dict[str, str]:
+    """Public names of CuPy as dotted paths, with what stands behind each in the list.
+
+    That is "(a, axis=...)" for a function, and nothing where it has no parameters or
+    they are not known.
+    """
+    lines = [s for s in NAMES.read_text().splitlines() if not s.startswith("#")]
+    parts = [line.partition("(") for line in lines]
+    return {name: bracket + rest for name, bracket, rest in parts}
+
+
+@lru_cache(maxsize=1024)
+def cupy_signature(path: str) -> inspect.Signature | None:
+    """Signature of a function of CuPy; None where it is not known."""
+    text = cupy_names()[path]
+    if not text:
+        return None
+    arguments = ast.parse(f"def f{text}: pass").body[0].args  # type: ignore[attr-defined]
+    kind, absent = inspect.Parameter, inspect.Parameter.empty
+    positional = [*arguments.posonlyargs, *arguments.args]
+    required = len(positional) - len(arguments.defaults)
+    found = [
+        kind(
+            a.arg,
+            kind.POSITIONAL_ONLY
+            if i < len(arguments.posonlyargs)
+            else kind.POSITIONAL_OR_KEYWORD,
+            default=absent if i < required else ...,
+        )
+        for i, a in enumerate(positional)
+    ]
+    if arguments.vararg:
+        found.append(kind(arguments.vararg.arg, kind.VAR_POSITIONAL))
+    found += [kind(a.arg, kind.KEYWORD_ONLY, default=...) for a in arguments.kwonlyargs]
+    if arguments.kwarg:
+        found.append(kind(arguments.kwarg.arg, kind.VAR_KEYWORD))
+    return inspect.Signature(found)
+
+
+def check_call(path: str, arguments: Any, options: Any) -> None:
+    """Refuse a call that CuPy's function of that name would refuse."""
+    signature = cupy_signature(path)
+    if signature is None:
+        return
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as error:
+        raise TypeError(f"{path}{signature}: {error}") from None
+    if path.endswith("sort") and options.get("kind") not in (None, "stable"):
+        raise ValueError("CuPy sorts stably and knows no other kind")
 
 
 class Strict:
@@ -57,22 +145,30 @@ class Strict:
         return len(self._values)
 
     def __getitem__(self, key: Any) -> Any:
-        return _wrapped(self._values[_index(key)])
+        index = _index(key)
+        if _is_mask(index):
+            watch.waited("an index that is a mask")
+        watch.read(self._values)
+        return _wrapped(self._values[index])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._values[_index(key)] = _plain(value)
+        watch.wrote(self._values)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or f"cupy.ndarray.{name}" not in cupy_names():
             raise AttributeError(f"cupy.ndarray has no attribute {name!r}")
+        if name == "device":
+            return SimpleNamespace(id=watch.place(self._values))
         found = getattr(self._values, name)
         if name in _ATTRIBUTES:
             return found
+        watch.read(self._values)
         if not callable(found):
             return _wrapped(found)
         if name in {"item", "tolist", "tobytes", "tofile", "get", "dump"}:
             self._refuse()
-        return lambda *a, **k: _wrapped(found(*map(_plain, a), **_plain(k)))
+        return _Function(f"cupy.ndarray.{name}", found)
 
 
 def _operators() -> None:
@@ -81,13 +177,14 @@ def _operators() -> None:
         function = getattr(operator, f"{name}_" if name in {"and", "or"} else name)
 
         def forward(self: Strict, other: Any, function: Any = function) -> Any:
-            return _wrapped(function(self._values, _plain(other)))
+            return _wrapped(function(_plain(self), _plain(other)))
 
         def backward(self: Strict, other: Any, function: Any = function) -> Any:
-            return _wrapped(function(_plain(other), self._values))
+            return _wrapped(function(_plain(other), _plain(self)))
 
         def in_place(self: Strict, other: Any, name: str = name) -> Any:
-            getattr(operator, f"i{name}")(self._values, _plain(other))
+            getattr(operator, f"i{name}")(_plain(self), _plain(other))
+            watch.wrote(self._values)
             return self
 
         setattr(Strict, f"__{name}__", forward)
@@ -98,12 +195,12 @@ def _operators() -> None:
         setattr(
             Strict,
             f"__{name}__",
-            lambda self, other, f=function: _wrapped(f(self._values, _plain(other))),
+            lambda self, other, f=function: _wrapped(f(_plain(self), _plain(other))),
         )
     for name in "neg pos abs invert".split():
         function = getattr(operator, name)
         setattr(
-            Strict, f"__{name}__", lambda self, f=function: _wrapped(f(self._values))
+            Strict, f"__{name}__", lambda self, f=function: _wrapped(f(_plain(self)))
         )
 
 
@@ -113,6 +210,7 @@ _operators()
 def _plain(value: Any) -> Any:
     """NumPy's view of an argument; refuses NumPy arrays among those of the device."""
     if isinstance(value, Strict):
+        watch.read(value._values)
         return value._values
     if isinstance(value, _PLAIN) or value is Ellipsis or isinstance(value, slice):
         return value
@@ -131,10 +229,18 @@ def _index(key: Any) -> Any:
     return tuple(map(_plain, parts)) if isinstance(key, tuple) else _plain(key)
 
 
+def _is_mask(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(p, np.ndarray) and p.dtype == bool for p in parts)
+
+
 def _wrapped(value: Any) -> Any:
     """Wrap a result as arrays of the device; numbers are arrays of no dimension."""
     if isinstance(value, np.ndarray | np.generic):
-        return Strict(np.asarray(value))
+        values = np.asarray(value)
+        if values.base is None:
+            watch.made(values)
+        return Strict(values)
     if isinstance(value, tuple | list):
         return type(value)(map(_wrapped, value))
     return value
@@ -142,23 +248,33 @@ def _wrapped(value: Any) -> Any:
 
 def to_host(array: Strict) -> np.ndarray:
     """Fetch an array."""
+    watch.read(array._values)
+    watch.fetched(array.nbytes)
     return array._values.copy()
 
 
 class _Function:
-    """A function or ufunc of the device's array module."""
+    """A function or ufunc of the device's array module, or a method of its arrays."""
 
-    def __init__(self, function: Any) -> None:
-        self._function = function
+    def __init__(self, path: str, function: Any) -> None:
+        self._path, self._function = path, function
+        self._name = path.rpartition(".")[2]
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        check_call(self._path, arguments, options)
+        if self._name in _WAITING:
+            watch.waited(self._name)
+        result = self._function(*map(_plain, arguments), **_plain(options))
         if options.get("out") is not None:
-            self._function(*map(_plain, arguments), **_plain(options))
+            watch.wrote(options["out"]._values)
             return options["out"]
-        return _wrapped(self._function(*map(_plain, arguments), **_plain(options)))
+        return _wrapped(result)
 
-    def at(self, *arguments: Any) -> None:
-        self._function.at(*map(_plain, arguments))
+    def at(self, array: Strict, *arguments: Any) -> None:
+        assert self._name in _SCATTERING, f"cupy.{self._name} has no at"
+        check_call("cupy.ufunc.at", (array, *arguments), {})
+        self._function.at(_plain(array), *map(_plain, arguments))
+        watch.wrote(array._values)
 
 
 class _Module:
@@ -168,35 +284,45 @@ class _Module:
         self._path, self._module = path, stands_for
 
     def __getattr__(self, name: str) -> Any:
-        if f"{self._path}.{name}" not in cupy_names():
+        path = f"{self._path}.{name}"
+        if path not in cupy_names():
             raise AttributeError(f"{self._path} has no {name!r}")
         found = getattr(self._module, name)
-        return found if isinstance(found, _PLAIN) else _Function(found)
+        return found if isinstance(found, _PLAIN) else _Function(path, found)
 
 
-class _Arrays(_Module):
+class Arrays(_Module):
     """CuPy's main module: what it makes or takes otherwise than NumPy."""
+
+    def __init__(self) -> None:
+        super().__init__("cupy", np)
 
     @staticmethod
     def asarray(values: Any, dtype: Any = None) -> Strict:
+        """Send an array; one of the device stays where it is."""
         if isinstance(values, Strict):
-            return Strict(np.asarray(values._values, dtype))
-        return Strict(np.array(values, dtype))
+            values = _plain(values)
+            return _wrapped(values if dtype is None else np.asarray(values, dtype))
+        sent = np.array(values, dtype)
+        watch.sent(sent.nbytes)
+        return _wrapped(sent)
 
     @staticmethod
     def empty(shape: Any, dtype: Any = float) -> Strict:
-        # What is in new memory must not matter.
-        return Strict(np.full(shape, _UNINITIALISED[np.dtype(dtype).kind], dtype))
+        """Take memory, what is in which must not matter."""
+        return _wrapped(np.full(shape, _UNINITIALISED[np.dtype(dtype).kind], dtype))
 
     @staticmethod
     def empty_like(array: Strict) -> Strict:
-        return _Arrays.empty(array.shape, array.dtype)
+        """Take memory for the shape and type of an array."""
+        return Arrays.empty(array.shape, array.dtype)
 
     @staticmethod
     def lexsort(keys: Any) -> Strict:
+        """Sort by rows of one array, the last first."""
         assert isinstance(keys, Strict), "cupy.lexsort takes one array of keys"
-        return Strict(np.lexsort(keys._values))
+        return _wrapped(np.lexsort(_plain(keys)))
 
 
-xp = _Arrays("cupy", np)
+xp = Arrays()
 fft = _Module("cupyx.scipy.fft", scipy.fft)

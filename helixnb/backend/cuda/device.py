@@ -3,7 +3,8 @@
 Chunks of images are worked on by two threads, each with a stream of its own, so that
 one is read and sent while the other is computed. CuPy stages what it sends in pinned
 memory and keeps the plans of Fourier transforms, for each thread; both threads live as
-long as the backend does.
+long as the backend does. Their streams do not wait for the thread that hands out the
+chunks, nor it for them, except where a result changes hands.
 """
 
 from __future__ import annotations
@@ -39,8 +40,15 @@ BLOCK_FRACTION = 0.1
 MOST_IMAGES = 4096
 """Images of a chunk at most: more gain nothing, and progress is told by the chunk."""
 
+PLAN_FRACTION = 0.1
+"""Part of the free memory that the plans of a thread may keep between chunks."""
+
+LEAST_SHARE = 1 / 64
+"""Chunks are not planned smaller than this part of what should have fitted."""
+
 _PLANS = 64
 _OPTIONS = ("--std=c++17",)
+_OutOfMemory = cupy.cuda.memory.OutOfMemoryError
 
 
 def count() -> int:
@@ -117,7 +125,7 @@ class CUDA(Kernels):
     def _begin_thread(self) -> None:
         """Make the device and a stream of its own current in a new thread."""
         self._device.use()
-        cupy.cuda.Stream().use()
+        cupy.cuda.Stream(non_blocking=True).use()
         cupy.fft.config.get_plan_cache().set_size(_PLANS)
 
     @contextmanager
@@ -137,10 +145,13 @@ class CUDA(Kernels):
         return cupy.asarray(array)
 
     def free_bytes(self) -> int:
-        """Memory that arrays can still be made in."""
+        """Memory that arrays can still be made in, within the limit of CuPy's pool."""
         with self._device:
-            free, _ = self._device.mem_info
-            return int(free + cupy.get_default_memory_pool().free_bytes())
+            pool = cupy.get_default_memory_pool()
+            free = self._device.mem_info[0] + pool.free_bytes()
+            if limit := pool.get_limit():
+                free = min(free, max(limit - pool.used_bytes(), 0))
+            return int(free)
 
     def chunk_images(self, bytes_per_image: int) -> int:
         """Images of a chunk, from the free memory; see `cpu`."""
@@ -162,32 +173,48 @@ class CUDA(Kernels):
     ) -> Iterator[_Result]:
         """Apply a function to independent items, two at a time, in order; see `cpu`."""
 
-        def finished(item: _Item) -> _Result:
-            result = function(item)
-            self.synchronise()
+        def finished(planned: tuple[_Item, float]) -> _Result:
+            item, share = planned
+            plans = cupy.fft.config.get_plan_cache()
+            try:
+                result = function(item)
+                self.synchronise()
+            except _OutOfMemory:
+                self._shrunk = max(min(self._shrunk, share / 2), LEAST_SHARE)
+                plans.clear()
+                raise
+            if plans.get_curr_memsize() > PLAN_FRACTION * self._budget:
+                # Chunks differ in length, and each length has plans of its own.
+                plans.clear()
             return result
+
+        def halved(planned: tuple[_Item, float]) -> list[tuple[_Item, float]]:
+            item, share = planned
+            return [(part, share / 2) for part in (halve(item) if halve else [item])]
 
         self.synchronise()  # what the items refer to was launched by this thread
         results = in_order(
             self._threads,
             WORKERS,
             finished,
-            items,
-            halve,
-            cupy.cuda.memory.OutOfMemoryError,
-            self._free_memory,
+            # Each with what it was planned for: chunks planned alike fail alike, and
+            # must not make the next one smaller more than once.
+            ((item, self._shrunk) for item in items),
+            halved,
+            _OutOfMemory,
+            _free_memory,
         )
         for result in results:
             yield result
             # Its memory is used again by the thread that made it.
             self.synchronise()
 
-    def _free_memory(self) -> None:
-        """After an item did not fit: give back what is kept, and plan for less."""
-        self._shrunk = max(self._shrunk / 2, 1 / 64)
-        cupy.fft.config.get_plan_cache().clear()
-        cupy.get_default_memory_pool().free_all_blocks()
-        log.info("%s is out of memory: going on with half the images", self.name)
+
+def _free_memory() -> None:
+    """Give back what is kept, after an item did not fit."""
+    cupy.fft.config.get_plan_cache().clear()
+    cupy.get_default_memory_pool().free_all_blocks()
+    log.info("the GPU is out of memory: going on with half the images")
 
 
 _BACKENDS: dict[int, CUDA] = {}

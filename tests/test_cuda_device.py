@@ -1,0 +1,218 @@
+"""The device itself: its streams, its memory, and which one it is.
+
+The module that imports CuPy runs here on a stand-in with CuPy's signatures, which
+counts memory and sees races between streams (`tests.gpu.fake_cupy`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helixnb.backend import fourier, polar
+from helixnb.backend.arrays import to_host
+from helixnb.errors import InputError
+from tests.gpu import fake_cupy, strict
+from tests.gpu.fake_cupy import Machine, fake_device
+from tests.gpu.host_cuda import compile_kernels
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return compile_kernels(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def machine() -> Machine:
+    """Two devices of 64 MiB."""
+    return Machine(total_bytes=64 * MIB, n_devices=2)
+
+
+@pytest.fixture
+def module(machine: Machine, library: Any) -> Iterator[Any]:
+    with fake_device(machine, library) as module:
+        yield module
+
+
+def _send(backend: Any, n_bytes: int, value: float = 1.0) -> Any:
+    return backend.upload(np.full(n_bytes // 4, value, np.float32))
+
+
+def _halves(item: np.ndarray) -> list[np.ndarray]:
+    return [item] if len(item) < 2 else np.array_split(item, 2)
+
+
+def test_devices_are_told_apart(module: Any, machine: Machine) -> None:
+    assert module.count() == 2
+    assert module.versions() == (13000, 13000)
+    first, second = module.CUDA(0), module.CUDA(1)
+    assert (first.name, second.name) == ("cuda:0", "cuda:1")
+    assert second.description == "Fake GPU, 0 GiB"
+    with second.active():
+        found = list(second.map(lambda i: _send(second, MIB, i), range(4)))
+    assert {array.device.id for array in found} == {1}
+    assert machine.used[1] >= 4 * MIB
+    assert machine.used[0] < MIB
+    assert second.free_bytes() < first.free_bytes()
+    assert not machine.races
+
+
+def test_what_is_made_for_one_device_is_not_used_on_the_other(
+    module: Any, machine: Machine, rng: np.random.Generator
+) -> None:
+    """Matrices that the polar transform keeps lie on the device of its planes."""
+    points = polar.PolarPoints(12, 8, 2, 16)
+    planes = rng.standard_normal((3, 12, 12)).astype(np.complex64)
+    for backend in (module.CUDA(0), module.CUDA(1)):
+        with backend.active():
+            found = polar.sample(backend.upload(planes), points)
+            expected = polar.sample(planes, points)
+            apart = np.abs(to_host(found) - expected).max()
+            assert apart < 3e-4 * np.abs(expected).max()
+    assert not machine.races
+
+
+def test_a_device_that_is_not_there_is_an_error(module: Any) -> None:
+    with pytest.raises(RuntimeError, match="invalid device"):
+        module.CUDA(2)
+
+
+def test_without_a_driver_there_are_no_devices(library: Any) -> None:
+    with fake_device(Machine(driver=0), library) as module:
+        assert module.count() == 0
+        assert module.versions()[0] == 0
+
+
+def test_one_chunk_is_sent_while_another_is_computed(
+    module: Any, machine: Machine
+) -> None:
+    backend = module.CUDA(0)
+    meet, streams = threading.Barrier(2, timeout=5), set()
+
+    def work(i: int) -> Any:
+        sent = _send(backend, MIB, i)
+        meet.wait()
+        streams.add(machine.stream)
+        return sent * 2.0
+
+    with backend.active():
+        total = backend.xp.zeros(MIB // 4, np.float32)
+        for result in backend.map(work, range(8)):
+            total += result
+        assert (to_host(total) == 2 * sum(range(8))).all()
+    assert len(streams) == 2
+    assert machine.null_streams[0] not in streams
+    # Or whatever the thread that adds up does would wait for both, and they for it.
+    assert all(stream.non_blocking for stream in streams)
+    assert not machine.races
+
+
+def test_races_are_seen(module: Any, machine: Machine) -> None:
+    """Otherwise what the tests say about them would mean nothing."""
+    backend = module.CUDA(0)
+    backend.synchronise = lambda: None
+    with backend.active():
+        total = backend.xp.zeros(MIB // 4, np.float32)
+        for result in backend.map(lambda i: _send(backend, MIB, i), range(6)):
+            total += result
+            del result
+    assert "an array is read before it has been written" in machine.races
+    assert "memory is used again while it is still read" in machine.races
+
+
+def test_chunks_follow_from_the_free_memory(module: Any, machine: Machine) -> None:
+    backend = module.CUDA(0)
+    with backend.active():
+        alone = backend.chunk_images(MIB)
+        assert alone == int(module.MEMORY_FRACTION * 64 / module.WORKERS)
+        held = _send(backend, 32 * MIB)
+    with backend.active():
+        assert backend.chunk_images(MIB) == pytest.approx(alone / 2, abs=1)
+        assert backend.chunk_images(1) == module.MOST_IMAGES
+        assert backend.chunk_images(10**12) == 1
+        sizes = [s.stop - s.start for s in backend.blocks(0, 10, MIB)]
+        assert sum(sizes) == 10
+        assert max(sizes) < alone / 2
+    del held
+    machine.limit = 8 * MIB
+    with backend.active():  # as CUPY_GPU_MEMORY_LIMIT sets it
+        assert backend.chunk_images(MIB) <= alone / 8
+
+
+def test_what_does_not_fit_is_halved_and_planned_smaller(
+    module: Any, machine: Machine
+) -> None:
+    """Images take thrice what was planned for: five are too many, twice two are not."""
+    backend = module.CUDA(0)
+
+    def work(item: np.ndarray) -> list[int]:
+        held = [_send(backend, 13 * MIB, i) for i in item]
+        return [int(to_host(array[0])) for array in held]
+
+    planned = []
+
+    def chunks() -> Iterator[np.ndarray]:
+        first = 0
+        while first < 30:
+            planned.append(backend.chunk_images(42 * MIB // 10))
+            yield np.arange(first, min(first + planned[-1], 30))
+            first += planned[-1]
+
+    with backend.active():
+        done = list(backend.map(work, chunks(), _halves))
+    assert [i for part in done for i in part] == list(range(30))
+    assert machine.refused > 0
+    # Those in flight were planned alike, fail alike, and count once.
+    assert planned[0] == 5
+    assert planned[-1] == 2
+    assert not machine.races
+
+
+def test_a_filament_that_cannot_be_halved_is_told(module: Any) -> None:
+    backend = module.CUDA(0)
+    with (
+        backend.active(),
+        pytest.raises(InputError, match="does not hold one filament"),
+    ):
+        list(backend.map(lambda n: _send(backend, n), [80 * MIB]))
+
+
+def test_plans_of_transforms_do_not_fill_the_memory(
+    module: Any, machine: Machine
+) -> None:
+    """Each length needs a plan of its own, which CuPy keeps."""
+    backend = module.CUDA(0)
+
+    def work(n: int) -> int:
+        fourier.fft(backend.xp.zeros(n, np.complex64))
+        return n
+
+    lengths = range(100_000, 100_040)  # 0.8 MB each, 32 MB together
+    with backend.active():
+        assert list(backend.map(work, lengths)) == list(lengths)
+    assert machine.refused == 0
+    assert machine.peak < 2.5 * module.PLAN_FRACTION * 64 * MIB + 4 * MIB
+
+
+def test_the_stand_in_holds_calls_to_the_signatures_of_cupy() -> None:
+    xp = strict.xp
+    array = xp.zeros(4, np.float32)
+    with pytest.raises(TypeError, match="workers"):
+        strict.fft.fft(array, workers=2)
+    with pytest.raises(TypeError, match="where"):
+        xp.log(array, where=array > 0)
+    with pytest.raises(ValueError, match="stably"):
+        xp.argsort(array, kind="quicksort")
+    with pytest.raises(AttributeError, match="no 'bartlet'"):
+        xp.bartlet(4)
+    with pytest.raises(AssertionError, match="has no at"):
+        xp.logaddexp.at(array, xp.zeros(1, int), array[:1])
+    with pytest.raises(AssertionError, match=r"no cupy.cuda.Stream.wait"):
+        fake_cupy._Checked("cupy.cuda.Stream", object()).wait()
+    assert array.sum(0, keepdims=True).shape == (1,)
