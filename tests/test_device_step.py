@@ -30,6 +30,9 @@ from tests.gpu.host_cuda import compile_kernels
 
 TWIST_DEG, RISE_A = -62.0, 21.8
 
+FETCHES, WAITS, LAUNCHES = 90, 190, 5400
+"""Most of an iteration of two chunks; lower them where they become fewer."""
+
 
 def _quiet(*_: object) -> None:
     pass
@@ -174,6 +177,25 @@ def test_local_filters_are_those_of_the_cpu(
     np.testing.assert_allclose(to_host(found), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(on_device.chosen, chosen.chosen)
     assert len(np.unique(chosen.chosen)) > 2
+
+
+def test_an_iteration_fetches_what_is_shown_and_no_more(
+    particles: ParticleSet, standin: Standin, start: Callable[..., State]
+) -> None:
+    """Maps, and beside them curves and poses; not once for each image or row."""
+    machine = standin.machine
+    machine.forget_counts()
+    state = _stepped(start, particles, standin)
+    assert state.blind_maps is not None
+    maps = state.half_maps.nbytes + state.references.nbytes
+    whole_blind = state.half_maps.nbytes
+    # Eleven numbers of a pose, and a few curves for each shell and row of the search.
+    small = 11 * 8 * len(particles) + 30_000
+    assert machine.fetched_bytes < maps + whole_blind + small
+    # Two chunks on three search levels: one more for every image would be 24 or more.
+    assert machine.fetches <= FETCHES
+    assert sum(machine.launches.values()) <= LAUNCHES
+    assert sum(machine.waits.values()) <= WAITS
 
 
 def test_chunks_are_planned_for_the_memory_there_is(

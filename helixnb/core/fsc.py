@@ -154,14 +154,13 @@ def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]
 
     def total(columns: slice) -> NDArray[np.float64]:
         part, weight = shell[..., columns].ravel(), values[..., columns].ravel()
-        sums = xp.bincount(part, weight, minlength=n_shells)
-        return np.asarray(to_host(sums)[:n_shells], np.float64)
+        return xp.bincount(part, weight, minlength=n_shells)[:n_shells]
 
     # These planes hold their own mates.
     alone = total(slice(0, 1))
     if box_px % 2 == 0:
         alone = alone + total(slice(-1, None))
-    return 2 * total(slice(None)) - alone
+    return np.asarray(to_host(2 * total(slice(None)) - alone), np.float64)
 
 
 def shell_correlation(
