@@ -132,7 +132,9 @@ class Backend(Protocol):
     ) -> NDArray[np.float32]:
         """Take tables, times messages and a share of each; see `loops`."""
 
-    def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
+    def blocks(
+        self, first: int, last: int, bytes_each: int, fewest: int = 1
+    ) -> Iterator[slice]:
         """Parts of a range whose working memory is right for the device; see `cpu`."""
 
     def upload(self, array: NDArray[Any]) -> NDArray[Any]:

@@ -103,7 +103,9 @@ class CPU(Loops):
         ):
             yield from in_order(threads, self.workers, function, items)
 
-    def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
+    def blocks(
+        self, first: int, last: int, bytes_each: int, fewest: int = 1
+    ) -> Iterator[slice]:
         """Parts of a range that each stay within the processor's cache.
 
         Parameters
@@ -112,12 +114,15 @@ class CPU(Loops):
             The range.
         bytes_each : int
             Working memory of one item.
+        fewest : int
+            Items that a block should have whatever they take, for products of large
+            matrices.
 
         Yields
         ------
         slice
         """
-        size = max(1, _CACHE_BYTES // bytes_each)
+        size = max(fewest, _CACHE_BYTES // bytes_each)
         for start in range(first, last, size):
             yield slice(start, min(start + size, last))
 

@@ -29,7 +29,8 @@ from helixnb.symmetry import HelicalSymmetry
 WEIGHT_HARMONICS = 16
 """Azimuthal harmonics kept of the weights, which vary slowly with azimuth."""
 
-_BLOCK = 256
+_FEWEST_CELLS = 256
+"""Cells of a block at least: fewer make the products too thin."""
 
 
 @dataclass
@@ -162,8 +163,10 @@ def fan_sums(
     across = np.exp(2j * np.pi * np.outer(level.shift_px, plane.u) / grid.box_px)
     row_phase = xp.asarray(along.astype(np.complex64))
     column_phase = xp.asarray(across.astype(np.complex64))
-    for start in range(first, last, _BLOCK):
-        block = slice(start, min(start + _BLOCK, last))
+    # Images, gains of either sign and weights of a cell.
+    bytes_each = 8 * plane.n_rows * (2 * plane.n_columns + 3 * grid.n_m)
+    bytes_each += 8 * level.n_axial * level.n_azimuth
+    for block in backend.blocks(first, last, bytes_each, _FEWEST_CELLS):
         frame = frames.of_cell[block]
         spectrum = fourier.rfft(posterior.weights[block], axis=-1)
         spectrum = spectrum[..., : grid.m_max + 1]  # (cells, axial, m >= 0)

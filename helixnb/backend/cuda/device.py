@@ -158,7 +158,9 @@ class CUDA(Kernels):
         share = MEMORY_FRACTION * self._shrunk * self._budget / WORKERS
         return int(min(max(share // bytes_per_image, 1), MOST_IMAGES))
 
-    def blocks(self, first: int, last: int, bytes_each: int) -> Iterator[slice]:
+    def blocks(
+        self, first: int, last: int, bytes_each: int, fewest: int = 1
+    ) -> Iterator[slice]:
         """Parts of a range that each work in a small part of the memory; see `cpu`."""
         size = BLOCK_FRACTION * self._shrunk * self._budget / WORKERS
         step = max(1, int(size // bytes_each))
