@@ -84,8 +84,8 @@ def served(page: Any, folder: Path) -> None:
     """Dashboard before the first step, and each of its views after some iterations."""
     script = folder / "app.py"
     script.write_text(APP)
-    with panel_server(script) as address:
-        page.goto(address)
+    with panel_server(script) as root:
+        page.goto(f"{root}/{script.stem}")
         page.wait_for_selector("text=Ready to refine")
         save(page, "dashboard-start.png", clip=START)
         for iteration in range(1, ITERATIONS + 1):

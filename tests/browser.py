@@ -63,15 +63,16 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def panel_server(script: Path) -> Iterator[str]:
-    """Serve a Panel script on this machine only."""
+def panel_server(*scripts: Path) -> Iterator[str]:
+    """Serve Panel scripts on this machine only, each under its name."""
     port = free_port()
-    command = ["panel", "serve", str(script), "--port", str(port)]
+    command = ["panel", "serve", *map(str, scripts), "--port", str(port)]
     command += ["--address", "127.0.0.1"]
     command += ["--allow-websocket-origin", f"127.0.0.1:{port}"]
-    url = f"http://127.0.0.1:{port}/{script.stem}"
-    with server(command, url, script.with_suffix(".log")) as address:
-        yield address
+    root = f"http://127.0.0.1:{port}"
+    log = scripts[0].with_suffix(".log")
+    with server(command, f"{root}/{scripts[0].stem}", log):
+        yield root
 
 
 @contextmanager
@@ -82,6 +83,7 @@ def lab_server(folder: Path) -> Iterator[str]:
     command += [f"--port={port}", f"--ServerApp.root_dir={folder}"]
     command += ["--IdentityProvider.token=", "--ServerApp.password="]
     command += ["--LabApp.extension_manager=readonly"]
+    command += ["--LabApp.expose_app_in_browser=True"]
     command += [f"--LabApp.user_settings_dir={_lab_settings(folder / '.lab')}"]
     with server(command, f"http://127.0.0.1:{port}/lab", folder / "lab.log") as address:
         yield address
@@ -134,13 +136,22 @@ def run_all_cells(page: Any, lab: str, notebook: str) -> None:
     started.first.wait_for(state="attached", timeout=1000 * START_S)
 
 
+def run_cell_again(page: Any) -> None:
+    """Run the cell of an open notebook that was run last."""
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
+
+
 FIGURES = """
   const found = [];
-  const seen = [...Object.values(Bokeh.index.roots ?? Bokeh.index)];
-  while (seen.length) {
-    const view = seen.pop();
+  const roots = window.Bokeh?.index?.roots ?? window.Bokeh?.index ?? {};
+  const waiting = [...Object.values(roots)];
+  const seen = new Set();
+  while (waiting.length) {
+    const view = waiting.pop();
+    if (seen.has(view)) continue;
+    seen.add(view);
     if (view.model?.type === "Figure" && view.el.checkVisibility()) found.push(view);
-    seen.push(...(view.child_views ?? []), ...(view.children?.() ?? []));
+    waiting.push(...(view.child_views ?? []), ...(view.children?.() ?? []));
   }
 """
 """Script that gathers the plots to be seen on a page."""

@@ -6,11 +6,11 @@ first notebook and behind `helixnb serve`.
 """
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
@@ -25,6 +25,7 @@ from tests.browser import (
     place_in_plot,
     plot_titles,
     run_all_cells,
+    run_cell_again,
     server,
 )
 
@@ -36,34 +37,96 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TIMEOUT_MS = 60_000
 SIZE = {"width": 1280, "height": 900}
+OPEN = 10**6
 
 SETTING = """
+import time
 from pathlib import Path
 import panel as pn
+import helixnb.dashboards
 from helixnb import initial, refinement, Session
 from tests.standins import *
 
+folder = Path({folder!r})
+compute = standin_step(0.1)
+
+def step(state, *others):
+    # An iteration lasts until the test lets it end.
+    while state.iteration >= int((folder / "last").read_text()):
+        time.sleep(0.02)
+    return compute(state, *others)
+
+def record(session):
+    if session.iteration:
+        session.history.to_json(folder / "history.json")
+
 initial.initial_state = standin_initial_state
-refinement.step = standin_step(1.2)
+refinement.step = step
 pn.extension()
 
 def make():
     session = Session(StandinParticles(), standin_parameters(), progress=False)
-    # What a test reads: the rows of the session that was made last.
-    record = Path({record!r})
-    record.unlink(missing_ok=True)
-    session.on_change(lambda s: s.iteration and s.history.to_json(record))
-    return session
+    (folder / "history.json").unlink(missing_ok=True)
+    session.on_change(record)
+    done = int((folder / "first").read_text())
+    return session.run(done, background=False) if done else session
 """
 SERVED = "make().dashboard().servable()"
 SHARED = "pn.state.as_cached('session', make).dashboard().servable()"
-IN_LAB = "session = make()\nsession.dashboard()"
+IN_LAB = """
+shown = globals().get("shown", 0) + 1
+print("dashboard number", shown)
+session = make()
+session.dashboard()
+"""
+
+
+class Hand:
+    """What a test lets the sessions of all pages do, and what they did.
+
+    Parameters
+    ----------
+    folder : Path
+        Files that sessions read while they compute.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reset()
+
+    def reset(self) -> None:
+        """Let new sessions begin before the first iteration, and compute freely."""
+        self.begin_after(0)
+        self.allow(OPEN)
+
+    def begin_after(self, iteration: int) -> None:
+        """Let new sessions have computed this many iterations."""
+        self._write("first", iteration)
+
+    def allow(self, iteration: int) -> None:
+        """Let iterations up to this one end, and hold the next."""
+        self._write("last", iteration)
+
+    def history(self) -> pd.DataFrame:
+        """Read the history of the session that was made last."""
+        return pd.read_json(self.folder / "history.json")
+
+    def _write(self, name: str, number: int) -> None:
+        partial = self.folder / f"{name}.part"
+        partial.write_text(str(number))
+        partial.replace(self.folder / name)
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """File with the history of the session that was made last."""
-    return tmp_path_factory.mktemp("record") / "history.json"
+def the_hand(tmp_path_factory: pytest.TempPathFactory) -> Hand:
+    return Hand(tmp_path_factory.mktemp("hand"))
+
+
+@pytest.fixture(autouse=True)
+def hand(the_hand: Hand) -> Iterator[Hand]:
+    the_hand.reset()
+    yield the_hand
+    the_hand.reset()  # or a session that is held would stay
 
 
 @pytest.fixture(scope="module")
@@ -73,26 +136,29 @@ def browser(chromium: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def address(record: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a dashboard; each visitor gets a session of their own."""
-    script = tmp_path_factory.mktemp("served") / "app.py"
-    script.write_text(SETTING.format(record=str(record)) + SERVED)
-    with panel_server(script) as url:
+def root(the_hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server: each visitor of ``/own`` gets a session of their own."""
+    folder = tmp_path_factory.mktemp("served")
+    scripts = [folder / "own.py", folder / "shared.py"]
+    for script, shown in zip(scripts, (SERVED, SHARED), strict=True):
+        script.write_text(SETTING.format(folder=str(the_hand.folder)) + shown)
+    with panel_server(*scripts) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def lab(record: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a JupyterLab with a notebook of the stand-ins and the first one."""
+def lab(the_hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a JupyterLab with the first notebook, and two of the stand-ins."""
     folder = tmp_path_factory.mktemp("lab")
     source = REPOSITORY / "notebooks" / "01-first-refinement.ipynb"
     first = json.loads(source.read_text())
     cells = ["".join(cell["source"]).strip() for cell in first["cells"]]
     first["cells"] = first["cells"][: cells.index("session.dashboard()") + 1]
     (folder / "first.ipynb").write_text(json.dumps(first))
-    texts = (SETTING.format(record=str(record)), IN_LAB)
-    standins = first | {"cells": [_cell(i, text) for i, text in enumerate(texts)]}
-    (folder / "standins.ipynb").write_text(json.dumps(standins))
+    setting = SETTING.format(folder=str(the_hand.folder))
+    for name, texts in (("standins", (IN_LAB,)), ("views", ALONE)):
+        made = [_cell(i, text) for i, text in enumerate((setting, *texts))]
+        (folder / f"{name}.ipynb").write_text(json.dumps(first | {"cells": made}))
     with lab_server(folder) as url:
         yield url
 
@@ -111,21 +177,32 @@ def _cell(number: int, text: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def notebook(browser: Any, lab: str) -> Iterator[Any]:
     """Page of the notebook of the stand-ins, with its kernel."""
-    page = browser.new_page(viewport=SIZE)
-    page.set_default_timeout(TIMEOUT_MS)
+    page = new_page(browser)
     run_all_cells(page, lab, "standins.ipynb")
     page.wait_for_selector("text=Ready to refine")
+    page.shown = 1
     yield page
     page.close()
 
 
-def opened(browser: Any, url: str) -> Any:
+def new_page(browser: Any) -> Any:
+    """Open an empty page that remembers what it asks of whom."""
     page = browser.new_page(viewport=SIZE)
     page.set_default_timeout(TIMEOUT_MS)
-    page.requested = []
+    page.requested, page.sent = [], []
     page.on("request", lambda request: page.requested.append(request.url))
+
+    def listen(socket: Any) -> None:
+        socket.on("framesent", lambda payload: page.sent.append(payload))
+
+    page.on("websocket", listen)
+    return page
+
+
+def opened(browser: Any, url: str) -> Any:
+    page = new_page(browser)
     page.goto(url)
-    page.wait_for_selector("text=Ready to refine")
+    page.wait_for_selector("text=/Ready( to refine|[.])/")
     return page
 
 
@@ -133,25 +210,25 @@ def opened(browser: Any, url: str) -> Any:
 def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
     """Dashboard of a new session before its first step, in both places."""
     if request.param == "served":
-        page = opened(browser, request.getfixturevalue("address"))
+        page = opened(browser, request.getfixturevalue("root") + "/own")
         yield page
         page.close()
         return
     page = request.getfixturevalue("notebook")
-    before = page.locator("text=/^(Iteration [0-9]+|Not started)/").first
-    page.locator(".jp-InputPrompt").last.click()
-    page.keyboard.press("Control+Enter")
-    # A new dashboard takes the place of the one before.
-    if "Iteration" in before.inner_text():
-        before.wait_for(state="detached")
+    page.shown += 1
+    run_cell_again(page)
+    # With this, the dashboard before is gone.
+    page.wait_for_selector(f"text=dashboard number {page.shown}")
     page.wait_for_selector("text=Ready to refine")
     yield page
 
 
 @pytest.fixture
-def served(browser: Any, address: str) -> Iterator[Any]:
-    """Dashboard of a new session as a page of its own."""
-    page = opened(browser, address)
+def third(browser: Any, root: str, hand: Hand) -> Iterator[Any]:
+    """Dashboard after the third iteration, as a page of its own."""
+    hand.begin_after(3)
+    page = opened(browser, f"{root}/own")
+    wait_for_iteration(page, "3")
     yield page
     page.close()
 
@@ -175,20 +252,6 @@ def wait_until_idle(page: Any) -> None:
     page.wait_for_selector("text=Ready.")
 
 
-def run_until(page: Any, iteration: int) -> None:
-    """Run, and pause at this iteration or soon after."""
-    press(page, "Run")
-    wait_for_iteration(page, f"[{iteration}-9]")
-    press(page, "Pause")
-    wait_until_idle(page)
-
-
-def headline(page: Any) -> int:
-    """Read the number of the iteration shown."""
-    text = page.locator("text=/^Iteration [0-9]+/").first.inner_text()
-    return int(re.search(r"\d+", text).group())  # type: ignore[union-attr]
-
-
 def field(page: Any, label: str) -> Any:
     return page.get_by_role("textbox", name=label)
 
@@ -197,6 +260,10 @@ def enter(page: Any, label: str, value: str) -> None:
     box = field(page, label)
     box.fill(value)
     box.press("Enter")
+
+
+def wait_for_value(page: Any, label: str, value: str) -> None:
+    playwright.expect(field(page, label)).to_have_value(value, timeout=TIMEOUT_MS)
 
 
 # --- what a user does, in both places -------------------------------------------------
@@ -212,44 +279,42 @@ def test_step_changes_iteration_and_fsc(page: Any) -> None:
 
 
 def test_pause_stops_within_one_iteration_and_back_undoes(
-    page: Any, record: Path
+    page: Any, hand: Hand
 ) -> None:
+    hand.allow(2)
     press(page, "Run")
-    wait_for_iteration(page, "[2-9]")
+    wait_for_iteration(page, "2")  # and the third is going on
     press(page, "Pause")
-    finished = len(pd.read_json(record))
+    page.wait_for_selector("text=Pausing after this iteration")
+    hand.allow(OPEN)
     wait_until_idle(page)
-    stopped = headline(page)
-    # The one that ran, and one that ended while the click was on its way.
-    assert finished <= stopped <= finished + 2
-    page.wait_for_timeout(2000)
-    assert headline(page) == stopped
+    wait_for_title(page, "FSC of iteration 3:")
+    assert len(hand.history()) == 3
     press(page, "Back")
-    wait_for_iteration(page, str(stopped - 1))
-    wait_for_title(page, f"FSC of iteration {stopped - 1}:")
+    wait_for_iteration(page, "2")
+    wait_for_title(page, "FSC of iteration 2:")
 
 
-def test_an_edit_during_a_run_is_used_next_and_recorded(
-    page: Any, record: Path
-) -> None:
+def test_an_edit_during_a_run_is_used_next_and_recorded(page: Any, hand: Hand) -> None:
+    hand.allow(1)
     press(page, "Run")
-    wait_for_iteration(page, "[1-9]")
-    before = headline(page)
+    wait_for_iteration(page, "1")  # and the second is going on
     enter(page, "Twist (°)", "-61.5")
-    page.wait_for_selector(".hx-edited")  # waits for the iteration that is running
+    page.wait_for_selector(".hx-edited")
+    hand.allow(3)
+    wait_for_iteration(page, "3")
     page.locator(".hx-edited").wait_for(state="detached")
     press(page, "Pause")
+    hand.allow(OPEN)
     wait_until_idle(page)
-    history = pd.read_json(record)
-    used = history.loc[history["parameter_twist_deg"] == -61.5, "iteration"]
-    assert len(used) == 1
+    used = hand.history().set_index("iteration")["parameter_twist_deg"]
     # The stand-in halves the distance to -60 in each iteration that searches.
-    assert before < int(used.iloc[0]) <= before + 3
-    assert float(field(page, "Twist (°)").input_value()) < -60.05
+    assert used[[2, 3, 4]].tolist() == [-59.5, -61.5, -60.75]
 
 
 def test_an_error_is_shown_and_can_be_overcome(page: Any) -> None:
     enter(page, "Rise (Å)", "15.5")
+    page.wait_for_selector(".hx-edited")
     press(page, "Step")
     error = page.locator(".hx-error")
     error.wait_for()
@@ -261,12 +326,13 @@ def test_an_error_is_shown_and_can_be_overcome(page: Any) -> None:
 
 
 def test_a_click_on_the_score_map_sets_twist_and_rise(page: Any) -> None:
-    run_until(page, 3)
+    for iteration in (1, 2):
+        press(page, "Step")
+        wait_for_iteration(page, str(iteration))
+        wait_until_idle(page)
     wait_for_title(page, "Symmetry score")
     names = ("Twist (°)", "Rise (Å)")
     before = [float(field(page, name).input_value()) for name in names]
-    place_in_plot(page, "Symmetry score", 0.25, 0.25)  # scrolls there
-    page.wait_for_timeout(300)
     page.mouse.click(*place_in_plot(page, "Symmetry score", 0.25, 0.25))
     page.wait_for_selector(".hx-edited")
     after = [float(field(page, name).input_value()) for name in names]
@@ -289,85 +355,140 @@ VIEWS = {
 }
 
 
-def test_every_view_opens_and_catches_up_light_and_dark(served: Any) -> None:
-    page = served
+def test_every_view_opens_and_catches_up_light_and_dark(third: Any) -> None:
+    page = third
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    run_until(page, 3)
     for view, beginning in VIEWS.items():
         press(page, view)
         wait_for_title(page, beginning)
         assert not page.locator(".hx-error").count()
         width = page.evaluate("() => document.documentElement.scrollWidth")
         assert width <= SIZE["width"], view
-    now = headline(page)
     press(page, "Step")
-    wait_for_iteration(page, str(now + 1))
+    wait_for_iteration(page, "4")
     press(page, "Overview")  # which was not open
-    wait_for_title(page, f"FSC of iteration {now + 1}:")
+    wait_for_title(page, "FSC of iteration 4:")
     press(page, "Dark")
     page.get_by_role("button", name="Light", exact=True).wait_for()
     assert not errors
+    # And nothing of other machines was asked for.
+    assert {urlsplit(url).hostname for url in page.requested} <= {"127.0.0.1", None}
 
 
-def test_a_candidate_in_the_list_can_be_chosen(served: Any) -> None:
-    run_until(served, 3)
-    press(served, "Symmetry")
-    served.locator("button", has_text="2 x the best").click()
-    served.wait_for_selector(".hx-edited")
-    assert field(served, "Twist (°)").input_value() == "-120"
-    assert field(served, "Rise (Å)").input_value() == "28"
+def test_a_candidate_in_the_list_can_be_chosen(third: Any) -> None:
+    press(third, "Symmetry")
+    third.locator("button", has_text="2 x the best").click()
+    third.wait_for_selector(".hx-edited")
+    wait_for_value(third, "Twist (°)", "-120")
+    wait_for_value(third, "Rise (Å)", "28")
 
 
-def test_a_slider_of_the_search_redraws_the_score_map(served: Any) -> None:
-    run_until(served, 3)
-    press(served, "Symmetry")
-    wait_for_title(served, "Symmetry score")
-    handle = served.locator(".noUi-handle").locator("visible=true").first
-    handle.focus()
-    handle.press("ArrowRight")
-    wait_for_title(served, "Score 0.")
-
-
-def test_two_tabs_of_one_session_agree(
-    browser: Any, record: Path, tmp_path: Path
+def test_a_slider_moved_during_a_run_is_used_next_and_recorded(
+    third: Any, hand: Hand
 ) -> None:
-    script = tmp_path / "shared.py"
-    script.write_text(SETTING.format(record=str(record)) + SHARED)
-    with panel_server(script) as url:
-        tabs = first, second = opened(browser, url), opened(browser, url)
-        press(first, "Step")
-        for tab in tabs:
-            wait_for_iteration(tab, "1")
-            wait_for_title(tab, "FSC of iteration 1:")
-        enter(second, "Rise (Å)", "14.35")
-        playwright.expect(field(first, "Rise (Å)")).to_have_value(
-            "14.35", timeout=TIMEOUT_MS
-        )
-        press(second, "Step")
-        for tab in tabs:
-            wait_for_title(tab, "FSC of iteration 2:")
-            tab.close()
+    press(third, "Symmetry")
+    wait_for_title(third, "Symmetry score")
+    hand.allow(3)
+    press(third, "Run")
+    third.wait_for_selector("text=/Alignment|Starting/")  # the fourth is going on
+    extent = third.locator(".noUi-handle").locator("visible=true").first
+    extent.focus()
+    extent.press("ArrowRight")
+    wait_for_title(third, "Score 0.")  # drawn again from the maps of the third
+    press(third, "Search like this")
+    third.wait_for_selector(".hx-edited")
+    press(third, "Pause")
+    third.wait_for_selector("text=Pausing after this iteration")
+    hand.allow(OPEN)
+    wait_until_idle(third)
+    press(third, "Step")
+    wait_for_iteration(third, "5")
+    used = hand.history().set_index("iteration")["parameter_twist_extent_deg"]
+    assert used[4] == used[3]
+    assert used[5] == pytest.approx(used[3] + 0.1)
 
 
-def test_an_impossible_value_is_refused_and_taken_back(served: Any) -> None:
-    enter(served, "Rise (Å)", "90")
-    served.wait_for_selector(".hx-error")
-    assert "more than half of the box" in served.locator(".hx-error").inner_text()
-    playwright.expect(field(served, "Rise (Å)")).to_have_value(
-        "14.2", timeout=TIMEOUT_MS
-    )
+def test_two_tabs_of_one_session_agree(browser: Any, root: str) -> None:
+    tabs = first, second = [opened(browser, f"{root}/shared") for _ in range(2)]
+    press(first, "Step")
+    for tab in tabs:
+        wait_for_iteration(tab, "1")
+        wait_for_title(tab, "FSC of iteration 1:")
+    enter(second, "Rise (Å)", "14.35")
+    wait_for_value(first, "Rise (Å)", "14.35")
+    press(second, "Step")
+    for tab in tabs:
+        wait_for_title(tab, "FSC of iteration 2:")
+        tab.close()
 
 
-def test_the_page_asks_nothing_of_other_machines(served: Any) -> None:
-    press(served, "Step")
-    wait_for_title(served, "FSC of iteration 1:")
-    remote = {
-        url
-        for url in served.requested
-        if url.startswith("http") and "127.0.0.1" not in url
-    }
-    assert not remote
+def test_an_impossible_value_is_refused_and_taken_back(third: Any) -> None:
+    before = field(third, "Rise (Å)").input_value()
+    enter(third, "Rise (Å)", "90")
+    third.wait_for_selector(".hx-error")
+    assert "more than half of the box" in third.locator(".hx-error").inner_text()
+    wait_for_value(third, "Rise (Å)", before)
+
+
+# --- a notebook -----------------------------------------------------------------------
+
+MOST_SENT_BYTES = 30_000
+"""In an iteration, by a page that sends nothing back: a click, and acknowledgements."""
+
+
+@pytest.mark.parametrize("page", ["JupyterLab"], indirect=True)
+def test_plots_are_not_sent_back_to_the_kernel(page: Any) -> None:
+    press(page, "Step")
+    wait_for_title(page, "FSC of iteration 1:")
+    wait_until_idle(page)
+    page.sent.clear()
+    press(page, "Step")
+    wait_for_title(page, "FSC of iteration 2:")
+    wait_until_idle(page)
+    assert page.sent, "the click reached the kernel some other way"
+    assert sum(map(len, page.sent)) < MOST_SENT_BYTES
+
+
+TITLES = {
+    "asymmetric_unit": "Positions in the asymmetric unit",
+    "convergence": "Effective poses",
+    "filaments": "Segments of filament 0",
+    "fsc": "FSC of iteration 3",
+    "guinier": "Guinier plot",
+    "layer_lines": "Layer lines",
+    "means": "mean of",
+    "noise_spectrum": "Noise spectrum",
+    "orientations": "Viewing directions",
+    "particles": "Worst explained images",
+    "score_map": "Symmetry score",
+    "slices": "xy at z",
+    "surface": "Surface at",
+    "symmetry": "Symmetry score",
+    "symmetry_check": "Symmetry-blind check",
+}
+"""How the title of a plot in each view begins."""
+
+ALONE = (
+    "session = make()",
+    "session.run(3, background=False)",
+    *(f"helixnb.dashboards.{name}(session)" for name in TITLES),
+    "helixnb.dashboards.compare(session, session.fork())",
+    "helixnb.dashboards.controls(session)",
+)
+
+
+def test_each_view_works_alone_in_jupyterlab(browser: Any, lab: str) -> None:
+    page = new_page(browser)
+    run_all_cells(page, lab, "views.ipynb")
+    for beginning in TITLES.values():
+        wait_for_title(page, beginning)
+    wait_for_title(page, "FSC: A ")
+    press(page, "Step")
+    wait_for_iteration(page, "4")
+    wait_for_title(page, "FSC of iteration 4:")
+    assert not page.locator(".hx-error, .jp-RenderedText[data-mime-type*=err]").count()
+    page.close()
 
 
 # --- the real thing -------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_fsc_follows_the_session_and_remembers_earlier_iterations(
     session: Session,
 ) -> None:
     session.step()
-    live = fsc.view(session)
+    (live,) = plots(fsc.view(session))
     for _ in range(6):  # more than a session keeps
         session.step()
     assert live.object.title.startswith("FSC of iteration 7")

@@ -9,7 +9,7 @@ import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.dashboards.live import SessionView
-from helixnb.dashboards.notebook_page import mend_page
+from helixnb.dashboards.stand_alone import on_ground
 from helixnb.dashboards.views import (
     asymmetric_unit,
     controls,
@@ -101,7 +101,6 @@ def page(follow: SessionView) -> pn.viewable.Viewable:
         controls.buttons(follow),
         controls.status(follow),
         _theme_button(follow),
-        mend_page(),
         sizing_mode="stretch_width",
     )
     results = pn.Column(sizing_mode="stretch_width")
@@ -111,17 +110,7 @@ def page(follow: SessionView) -> pn.viewable.Viewable:
 
     show(follow.has_results)
     follow.param.watch(lambda change: show(change.new), "has_results")
-    whole = pn.Column(
-        head,
-        controls.parameters(follow),
-        results,
-        sizing_mode="stretch_width",
-        styles=style.ground(follow.theme),
-    )
-    follow.param.watch(
-        lambda change: whole.param.update(styles=style.ground(change.new)), "theme"
-    )
-    return whole
+    return on_ground(follow, head, controls.parameters(follow), results)
 
 
 def _theme_button(follow: SessionView) -> pn.widgets.Button:

@@ -235,21 +235,6 @@ class SessionView(param.Parameterized):
         self._unsubscribe()
 
 
-def as_view(session: Any) -> SessionView:
-    """Return the argument if it is a view already, else a new view of the session.
-
-    Parameters
-    ----------
-    session : Session or SessionView
-        What is shown.
-
-    Returns
-    -------
-    SessionView
-    """
-    return session if isinstance(session, SessionView) else SessionView(session)
-
-
 def live_chart(
     follow: SessionView,
     draw: Callable[..., Chart],

@@ -52,6 +52,11 @@ class Computing(LabelledResults):
         return self._activity.running
 
     @property
+    def pausing(self) -> bool:
+        """Whether what is going on ends with its current iteration."""
+        return self.running and self._activity.pause.is_set()
+
+    @property
     def progress(self) -> StepProgress:
         """Stage, done and total of the running iteration."""
         return self._progress.current
@@ -119,6 +124,7 @@ class Computing(LabelledResults):
     def pause(self) -> Self:
         """Stop a run after its current iteration; returns at once."""
         self._activity.pause.set()
+        self._listeners()
         return self
 
     def wait(self, timeout: float | None = None) -> Self:

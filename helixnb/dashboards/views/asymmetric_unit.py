@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Colors, image
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     import panel as pn
@@ -94,16 +95,21 @@ def density(
     )
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Positions in the asymmetric unit, following a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.asymmetric_unit(session)  # doctest: +SKIP
     """
-    return live_chart(as_view(session), lambda s: plot(s.orientations))
+    return live_chart(follow, lambda s: plot(s.orientations))

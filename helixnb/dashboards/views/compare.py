@@ -10,6 +10,7 @@ import panel as pn
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Legend, across, line, points
 from helixnb.dashboards.live import SessionView, live_chart
+from helixnb.dashboards.stand_alone import on_ground
 from helixnb.dashboards.views import fsc, score_map
 from helixnb.dashboards.views.convergence import limits_of
 
@@ -154,6 +155,11 @@ def view(
     -------
     panel.viewable.Viewable
         FSC, course and differences of both, and the score map of each.
+
+    Examples
+    --------
+    >>> branch = session.fork(twist_deg=-166.5)  # doctest: +SKIP
+    >>> helixnb.dashboards.compare(session, branch)  # doctest: +SKIP
     """
     sessions = dict(zip(names, (session_a, session_b), strict=True))
     follow, other = SessionView(session_a), SessionView(session_b)
@@ -172,7 +178,8 @@ def view(
         table.object = differences_html(session_a.compare(session_b), names)
 
     follow.keep(tell, **both)
-    return pn.Column(
+    return on_ground(
+        follow,
         pn.Row(live_chart(follow, curves, **both), table, sizing_mode="stretch_width"),
         pn.Row(
             *(
@@ -187,6 +194,4 @@ def view(
                 for name, one in zip(names, (follow, other), strict=True)
             )
         ),
-        sizing_mode="stretch_width",
-        styles=style.ground(follow.theme),
     )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view
 from helixnb.dashboards.parameter_widgets import ParameterWidgets
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.outcome import outcome
 
 if TYPE_CHECKING:
@@ -23,31 +23,37 @@ if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
 
 
-def buttons(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone(needs_results=False)
+def buttons(follow: SessionView) -> pn.viewable.Viewable:
     """Step, Run, Pause and Back.
 
     Steps are computed in the background, so that the page stays usable.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.views.controls.buttons(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     target = follow.session
     running = pn.bind(lambda _: bool(target.running), follow.param.event)
-    idle = pn.bind(lambda _: not target.running, follow.param.event)
+    nothing_to_pause = pn.bind(
+        lambda _: not target.running or target.pausing, follow.param.event
+    )
     no_way_back = pn.bind(
         lambda _: bool(target.running) or not _can_go_back(target), follow.param.event
     )
     actions: list[tuple[str, str, Callable[[], Any], Any]] = [
         ("Step", "primary", lambda: _go_on(target, 1), running),
         ("Run", "default", lambda: _go_on(target), running),
-        ("Pause", "default", target.pause, idle),
+        ("Pause", "default", target.pause, nothing_to_pause),
         ("Back", "default", lambda: target.back(1), no_way_back),
     ]
     return pn.Row(
@@ -92,19 +98,23 @@ def _can_go_back(session: Any) -> bool:
     return len(session.states) > 1
 
 
-def status(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone(needs_results=False)
+def status(follow: SessionView) -> pn.viewable.Viewable:
     """Headline of the current iteration, progress of the next, errors and flags.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.views.controls.status(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     target, event = follow.session, follow.param.event
 
     def text(make: Callable[[], str], *also: Any, **layout: Any) -> pn.pane.HTML:
@@ -178,6 +188,8 @@ def progress_html(session: Any) -> str:
     percent, text = 0.0, "Ready."
     if session.running:
         words = str(progress) or "starting"
+        if session.pausing:
+            words = f"pausing after this iteration ({words})"
         percent = 100 * min(progress.done / max(progress.total, 1), 1)
         text = words[:1].upper() + words[1:]
     return (
@@ -241,34 +253,43 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def parameters(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone(needs_results=False)
+def parameters(follow: SessionView) -> pn.viewable.Viewable:
     """Editable parameters of the next iteration.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.views.controls.parameters(session)  # doctest: +SKIP
     """
-    return ParameterWidgets(as_view(session)).layout
+    return ParameterWidgets(follow).layout
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone(needs_results=False)
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Buttons, status and parameters above each other.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.controls(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     return pn.Column(
         buttons(follow),
         status(follow),

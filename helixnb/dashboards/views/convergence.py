@@ -5,14 +5,15 @@ Twist and rise are shown as used, with the optima that each half found by itself
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Legend, Limits, Ticks, line, points
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -167,14 +168,15 @@ FIRST = ("resolution", "twist", "rise", "time")
 """Panels of an overview."""
 
 
+@stand_alone()
 def view(
-    session: Any | SessionView, quantities: Iterable[str] = tuple(PANELS)
+    follow: SessionView, quantities: Iterable[str] = tuple(PANELS)
 ) -> pn.viewable.Viewable:
     """Convergence that follows a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
     quantities : iterable of str
         Keys of `PANELS`.
@@ -182,8 +184,11 @@ def view(
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.convergence(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
 
     def pane(quantity: str) -> pn.viewable.Viewable:
         return live_chart(follow, lambda s: plot(s.history, quantity), flex="1 1 180px")

@@ -15,8 +15,9 @@ import param
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Layer, Legend, line, points
 from helixnb.dashboards.later import Later
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.pictures import montage
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,19 +201,23 @@ class _Choice(param.Parameterized):
     filament = param.Integer(default=0, bounds=(0, None))
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Filaments that follow a session; a click shows the segments of one.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.filaments(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     n = follow.session.particles.n_filaments
     choice = _Choice()
 

@@ -22,7 +22,8 @@ from helixnb.dashboards.chart import (
     texts,
     upright,
 )
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,19 +153,23 @@ def resolution_ticks(highest_per_A: float) -> Ticks:
     return tuple(ticks)
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """FSC that follows a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.fsc(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     seen: dict[int, xr.DataArray] = {}
 
     def remember(*_: Any) -> None:

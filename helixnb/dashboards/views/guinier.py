@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Legend, line
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     import panel as pn
@@ -67,16 +68,21 @@ def plot(guinier: xr.Dataset) -> Chart:
     )
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Guinier plot that follows a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.guinier(session)  # doctest: +SKIP
     """
-    return live_chart(as_view(session), lambda s: plot(s.guinier))
+    return live_chart(follow, lambda s: plot(s.guinier))

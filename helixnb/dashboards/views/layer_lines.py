@@ -25,7 +25,7 @@ from helixnb.dashboards.chart import (
     upright,
 )
 from helixnb.dashboards.later import Later
-from helixnb.dashboards.live import as_view
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.views import score_map
 from helixnb.dashboards.views.fsc import resolution_ticks
 
@@ -133,19 +133,23 @@ def _drawn(lines: pd.DataFrame) -> list[Layer]:
     return [Layer("segment", columns, look, hover=hover), marks]
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Layer lines that follow a session, with sliders for twist and rise.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.layer_lines(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     target = follow.session
     used = target.state.parameters
     if used.symmetry is None:

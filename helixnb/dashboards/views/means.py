@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from helixnb.dashboards.later import Later
-from helixnb.dashboards.live import as_view
 from helixnb.dashboards.pictures import picture
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,19 +20,23 @@ TITLES = {"images": "mean of {n} images", "model": "projection of the model"}
 FRAME_PX = 250
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Image means that follow a session, with a slider for the direction of view.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.means(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     imposed = follow.session.state.symmetry
     period = 360.0 / imposed.cyclic if imposed else 360.0
     azimuth = pn.widgets.FloatSlider(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, line
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.views.fsc import resolution_ticks
 
 if TYPE_CHECKING:
@@ -50,16 +51,21 @@ def plot(noise: xr.DataArray) -> Chart:
     )
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Noise spectrum that follows a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.noise_spectrum(session)  # doctest: +SKIP
     """
-    return live_chart(as_view(session), lambda s: plot(s.noise))
+    return live_chart(follow, lambda s: plot(s.noise))

@@ -9,7 +9,8 @@ import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Layer
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.views.asymmetric_unit import density
 
 if TYPE_CHECKING:
@@ -125,20 +126,23 @@ def draw(session: Any) -> Chart:
     return plot(session.orientations, max_tilt_deg=limit)
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Show viewing directions and residuals, and follow a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
-    """
-    follow = as_view(session)
 
+    Examples
+    --------
+    >>> helixnb.dashboards.orientations(session)  # doctest: +SKIP
+    """
     return pn.Column(
         live_chart(follow, draw),
         pn.Row(

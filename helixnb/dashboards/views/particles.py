@@ -8,8 +8,8 @@ import numpy as np
 import panel as pn
 
 from helixnb.dashboards.later import Later
-from helixnb.dashboards.live import as_view
 from helixnb.dashboards.pictures import montage
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,19 +76,23 @@ def ranked(session: Any, end: str, n: int = SHOWN) -> list[int]:
     return [int(i) for i in (order[:n] if end == "worst" else order[::-1][:n])]
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Worst and best images that follow a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.particles(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     lowpass = pn.widgets.FloatSlider(
         label="Low-pass filter of the pictures (Å)",
         start=5.0,

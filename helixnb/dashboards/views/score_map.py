@@ -26,7 +26,8 @@ from helixnb.dashboards.chart import (
     points,
     upright,
 )
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     import panel as pn
@@ -248,19 +249,23 @@ def choose(follow: SessionView, twist_deg: float, rise_A: float) -> None:
     follow.changed()
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Score map that follows a session; a click sets twist and rise.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.score_map(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     return live_chart(
         follow,
         draw,

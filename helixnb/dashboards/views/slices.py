@@ -20,8 +20,9 @@ from helixnb.dashboards.chart import (
     image,
     paths,
 )
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.pictures import decimated, picture
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.volumes import VOLUMES, Volumes, contrast_limit
 
 if TYPE_CHECKING:
@@ -154,19 +155,23 @@ def _contour(plane: xr.DataArray) -> list[tuple[Any, Any]]:
     return [(line[:, 0], line[:, 1]) for line in map(np.asarray, lines)]
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Slices that follow a session, with a slider for each and a choice of map.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.slices(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     choice = pn.widgets.RadioButtonGroup(
         label="Map",
         options=list(VOLUMES),

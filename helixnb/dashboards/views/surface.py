@@ -9,7 +9,8 @@ import panel as pn
 from helixnb.core.surface import shaded_surface
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Colors, image
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -91,19 +92,23 @@ def reduced(volume: xr.DataArray) -> xr.DataArray:
     return coarse
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Surface that follows a session, to be turned and thresholded.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.surface(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
 
     def slider(
         label: str, start: float, end: float, value: float, step: float

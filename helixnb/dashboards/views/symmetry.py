@@ -16,7 +16,8 @@ import panel as pn
 import param
 
 from helixnb.dashboards import style
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.views import score_map
 
 if TYPE_CHECKING:
@@ -74,19 +75,23 @@ class _Trial(param.Parameterized):
     asked = param.Dict(default={})
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Score map with sliders and candidates that follow a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.symmetry(session)  # doctest: +SKIP
     """
-    follow = as_view(session)
     trial = _Trial()
     plotted = live_chart(
         follow,

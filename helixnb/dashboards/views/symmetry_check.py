@@ -8,7 +8,8 @@ import numpy as np
 
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Legend, line
-from helixnb.dashboards.live import as_view, live_chart
+from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.views.fsc import resolution_ticks
 from helixnb.errors import InputError
 
@@ -73,16 +74,21 @@ def _draw(session: Any) -> Chart:
         return _chart(why, [], {name: [] for name in CURVES})
 
 
-def view(session: Any | SessionView) -> pn.viewable.Viewable:
+@stand_alone()
+def view(follow: SessionView) -> pn.viewable.Viewable:
     """Symmetry-blind check that follows a session.
 
     Parameters
     ----------
-    session : Session
+    follow : Session
         What is shown.
 
     Returns
     -------
     panel.viewable.Viewable
+
+    Examples
+    --------
+    >>> helixnb.dashboards.symmetry_check(session)  # doctest: +SKIP
     """
-    return live_chart(as_view(session), _draw)
+    return live_chart(follow, _draw)
