@@ -136,8 +136,8 @@ def _initial_state(
         seconds=job.clock.seconds,
         device=job.backend.name,
     )
-    n = number_of_starts(job)
-    if n == 1 or structured or parameters.cylindrical_model:
+    n = number_of_starts(parameters, len(particles), given_map=structured)
+    if n == 1:
         return state
     with job.clock("starts"):
         return best_start(job, state, _densities(job, state), n)

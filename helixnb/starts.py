@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.job import Job
+from helixnb.parameters import Parameters
 from helixnb.progress import Progress
 from helixnb.refinement import step
 from helixnb.state import State
@@ -30,24 +31,31 @@ TRIALS = 3
 """Starts that are tried then."""
 
 
-def number_of_starts(job: Job) -> int:
+def number_of_starts(
+    parameters: Parameters, n_images: int, *, given_map: bool = False
+) -> int:
     """First densities to try: as given, or several where one is not safe.
 
     Parameters
     ----------
-    job : Job
-        Fixed inputs of the refinement.
+    parameters : Parameters
+        Of the first iteration.
+    n_images : int
+        Images of the set.
+    given_map : bool
+        Whether the user gives a density to start from.
 
     Returns
     -------
     int
     """
-    given = job.parameters.starts
-    if job.parameters.bootstrap_iterations == 0:
+    if given_map or parameters.cylindrical_model:
+        return 1  # they would all be alike
+    if parameters.bootstrap_iterations == 0:
         return 1  # nothing would grow that could tell them apart
-    if given is not None:
-        return given
-    unsafe = job.parameters.dihedral or len(job.particles) < FEW_IMAGES
+    if parameters.starts is not None:
+        return parameters.starts
+    unsafe = parameters.dihedral or n_images < FEW_IMAGES
     return TRIALS if unsafe else 1
 
 
@@ -84,8 +92,10 @@ def best_start(
         raw = next(densities)
         whole = raw.mean(0) * mask
         trial = replace(state, half_maps=raw, references=np.stack([whole, whole]))
-        report = _on_trial(job.progress, number, n)
-        for _ in range(parameters.bootstrap_iterations):
+        last = parameters.bootstrap_iterations
+        for i in range(last):
+            title = f"start {number + 1} of {n}, iteration {i + 1} of {last}"
+            report = _titled(job.progress, title)
             trial = step(trial, job.particles, parameters, job.backend, report)
         evidence = float(trial.poses.log_evidence[trial.used].mean())
         if evidence > most:
@@ -93,8 +103,6 @@ def best_start(
     return replace(state, half_maps=best.half_maps, references=best.references)
 
 
-def _on_trial(progress: Progress, number: int, n: int) -> Callable[..., None]:
-    """Report every stage of a trial under its number."""
-    return lambda stage, done, total: progress(
-        f"start {number + 1} of {n}: {stage}", done, total
-    )
+def _titled(progress: Progress, title: str) -> Callable[..., None]:
+    """Report every stage under a title."""
+    return lambda stage, done, total: progress(f"{title}: {stage}", done, total)

@@ -15,6 +15,7 @@ from helixnb.backend import get_backend
 from helixnb.job import Job
 from helixnb.parameters import Parameters
 from helixnb.progress import Stopwatch
+from helixnb.session.foreword import foreword
 from helixnb.starts import FEW_IMAGES, TRIALS, best_start, number_of_starts
 from helixnb.state import State
 from tests.standins import standin_state
@@ -42,12 +43,16 @@ def _job(n: int, progress: Any = lambda *_: None, **values: Any) -> Job:
 
 
 def test_sets_that_are_not_safe_are_tried_several_times() -> None:
-    assert number_of_starts(_job(FEW_IMAGES)) == 1
-    assert number_of_starts(_job(FEW_IMAGES - 1)) == TRIALS
-    assert number_of_starts(_job(50_000, point_group="D1")) == TRIALS
-    assert number_of_starts(_job(50_000, starts=5)) == 5
-    assert number_of_starts(_job(10, starts=1)) == 1
-    assert number_of_starts(_job(10, bootstrap_iterations=0)) == 1
+    plain = Parameters(twist_deg=-60.0, rise_A=14.0)
+    assert number_of_starts(plain, FEW_IMAGES) == 1
+    assert number_of_starts(plain, FEW_IMAGES - 1) == TRIALS
+    assert number_of_starts(plain.changed(point_group="D1"), 50_000) == TRIALS
+    assert number_of_starts(plain.changed(starts=5), 50_000) == 5
+    assert number_of_starts(plain.changed(starts=1), 10) == 1
+    assert number_of_starts(plain.changed(bootstrap_iterations=0), 10) == 1
+    assert number_of_starts(plain, 10, given_map=True) == 1
+    cylinder = plain.changed(cylindrical_model=True, outer_diameter_A=90.0)
+    assert number_of_starts(cylinder, 10) == 1
 
 
 @pytest.mark.parametrize("best", [0, 1, 2])
@@ -83,6 +88,14 @@ def test_the_start_with_the_highest_evidence_is_taken(
     assert float(state.half_maps.flat[0]) == best + 20
     assert state.iteration == 0
     assert np.isnan(state.poses.log_evidence).all()
-    assert [t.split(":")[0] for t in told[::2]] == [
-        f"start {n} of 3" for n in (1, 2, 3)
+    assert [t.split(":")[0] for t in told] == [
+        f"start {n} of 3, iteration {i} of 2" for n in (1, 2, 3) for i in (1, 2)
     ]
+
+
+def test_it_is_said_beforehand_that_the_first_step_takes_longer() -> None:
+    plain = Parameters(twist_deg=-60.0, rise_A=14.0)
+    [note] = foreword(plain, FEW_IMAGES - 1, given_map=False)
+    assert f"tries {TRIALS} starts" in note
+    assert foreword(plain, FEW_IMAGES, given_map=False) == []
+    assert foreword(plain, 10, given_map=True) == []

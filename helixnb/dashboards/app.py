@@ -193,7 +193,8 @@ def _welcome(follow: SessionView) -> pn.pane.HTML:
         "<p>Press <b>Step</b> to compute one iteration, or <b>Run</b> to iterate "
         "until converged. The first builds an initial density from the images. "
         "Parameters can be changed at any time: each iteration reads "
-        "them once, when it starts.</p>",
+        "them once, when it starts.</p>"
+        + "".join(f"<p>{html.escape(note)}</p>" for note in follow.session.foreword),
         sizing_mode="stretch_width",
         styles={
             "color": "var(--hx-ink)",

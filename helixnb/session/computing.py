@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from helixnb.errors import InputError
 from helixnb.outcome import outcome
 from helixnb.session import files
+from helixnb.session.foreword import foreword
 from helixnb.session.iterating import finished, iterate_once
 from helixnb.session.labelled import LabelledResults
 
@@ -45,6 +46,15 @@ class Computing(LabelledResults):
     _particles: ParticleSet
     _progress: ProgressReport
     _seed: int
+
+    @property
+    def foreword(self) -> list[str]:
+        """What to know before the first step; empty where there is nothing to say."""
+        return foreword(
+            self._timeline.now.parameters,
+            len(self._particles),
+            given_map=self._initial_map is not None,
+        )
 
     @property
     def running(self) -> bool:

@@ -39,6 +39,7 @@ def facts(session: Session) -> list[tuple[str, str]]:
         given = f"{now.symmetry} (as given)" if now.symmetry else "none imposed"
         rows.append(("twist, rise", given))
         rows.append(("iteration", "none yet: call session.step()"))
+        rows.extend(("to know", note) for note in session.foreword)
     else:
         rows.extend(_state_facts(state, outcome(state, now)))
     rows.append(("status", _status(session)))

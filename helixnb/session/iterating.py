@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from helixnb import initial, refinement
 from helixnb.errors import InputError
+from helixnb.session.foreword import foreword
 from helixnb.session.history import history_row
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def iterate_once(
     # Until an iteration has used it, the initial density follows the parameters.
     stale = previous is not None and previous.iteration == 0
     if previous is None or (stale and previous.parameters != used):
+        given_map = initial_map is not None
+        for note in foreword(used, len(particles), given_map=given_map):
+            log.info("%s", note)
         with progress.of("initial density") as report:
             given = None if initial_map is None else initial_map.volume
             previous = initial.initial_state(
