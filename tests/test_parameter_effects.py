@@ -94,7 +94,7 @@ def _searched(state: State) -> Any:
 def _ended(state: State) -> Any:
     """Whether a run would stop after this state."""
     now = Moment(state.parameters, states=(state,))
-    return finished(Timeline(now, 2), 1, None)
+    return finished(Timeline(now, 2), 1, None, again=False)
 
 
 DYNAMIC = {"mask": "dynamic", "mask_start_A": 15.0}
@@ -158,7 +158,7 @@ EFFECTS = {
     "noise_substitution": Effect(False, lambda s: s.fsc.reported),
     "max_iterations": Effect(1, _ended),
     "max_low_resolution_iterations": Effect(
-        2, lambda s: s.converged, "mature", {"max_align_resolution_A": 20.0}
+        2, lambda s: s.ended, "mature", {"max_align_resolution_A": 20.0}
     ),
     "extra_passes": Effect(
         2,
