@@ -64,6 +64,8 @@ def _symmetry_estimate_flags(
 ) -> list[str]:
     """Risks in the twist and rise that the user gave, or did not give."""
     symmetry = parameters.symmetry
+    if symmetry is None and not parameters.impose_symmetry:
+        return []  # structure grew with the symmetry
     if symmetry is None:
         return [
             "No helical symmetry is imposed: the map may settle on one of several "

@@ -112,6 +112,8 @@ def _next_state(job: Job, state: State) -> State:
             blind = blind_half_maps(job, state.survey, sums)
         check = check_symmetry(job, state.survey, sums, blind, raw)
     scores, symmetry = search_symmetry(job, state.survey, blind, estimate, reached)
+    if schedule.releases_symmetry(job, state, iteration):
+        estimate = symmetry = None
     ending = schedule.ending(job, state, plan, reached)
     return State(
         iteration=iteration,

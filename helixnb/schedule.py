@@ -205,6 +205,30 @@ def _batch(job: Job, state: State, bootstrapping: bool) -> NDArray[np.bool_]:
     return used
 
 
+def releases_symmetry(job: Job, state: State, iteration: int) -> bool:
+    """Tell whether an iteration is the last that the helical symmetry is imposed in.
+
+    Out of a featureless density no asymmetric structure grows: images settle on a few
+    azimuths, the front and back of a flat picture. So twist and rise may be imposed
+    until there is structure that tells azimuths apart, and be released then.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    state : State
+        The iteration before.
+    iteration : int
+        Number of the iteration.
+
+    Returns
+    -------
+    bool
+    """
+    grown = state.structured_start or iteration >= job.parameters.bootstrap_iterations
+    return grown and not job.parameters.impose_symmetry
+
+
 def next_resolution(job: Job, align_k: int, reached_A: float) -> float:
     """Widen the band gradually towards the FSC's crossing.
 

@@ -102,6 +102,9 @@ EFFECTS = {
     "twist_deg": Effect(66.5, _maps),
     "rise_A": Effect(9.3, _maps),
     "point_group": Effect("C2", _maps),
+    "impose_symmetry": Effect(
+        False, lambda s: s.symmetry is None, base={"bootstrap_iterations": 1}
+    ),
     "symmetry_order": Effect(1, _maps),
     "real_space_symmetry_A": Effect(
         20.0, lambda s: s.regrown, "mature", {"search_symmetry": False}

@@ -13,7 +13,7 @@ from helixnb.backend import get_backend
 from helixnb.job import Job
 from helixnb.parameters import Parameters
 from helixnb.progress import Stopwatch
-from helixnb.schedule import PATIENCE, Plan, ending, plan
+from helixnb.schedule import PATIENCE, Plan, ending, plan, releases_symmetry
 from helixnb.state import State
 from helixnb.symmetry import HelicalSymmetry
 from tests.standins import standin_state
@@ -155,6 +155,14 @@ def test_what_was_given_up_goes_on_once_the_limit_is_raised() -> None:
     made = plan(longer, ended)
     assert not made.final
     assert ending(longer, ended, made, 7.0) == (0, None, False)
+
+
+def test_symmetry_is_released_once_structure_has_grown() -> None:
+    job = _job(impose_symmetry=False, bootstrap_iterations=6)
+    assert not releases_symmetry(job, _state(), 5)
+    assert releases_symmetry(job, _state(), 6)
+    assert releases_symmetry(job, _state(structured_start=True), 1)
+    assert not releases_symmetry(_job(), _state(), 6)
 
 
 def test_an_edit_after_the_end_is_followed_until_it_stands_still_again() -> None:

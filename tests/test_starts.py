@@ -99,3 +99,9 @@ def test_it_is_said_beforehand_that_the_first_step_takes_longer() -> None:
     assert f"tries {TRIALS} starts" in note
     assert foreword(plain, FEW_IMAGES, given_map=False) == []
     assert foreword(plain, 10, given_map=True) == []
+
+
+def test_an_asymmetric_refinement_from_nothing_is_warned_of() -> None:
+    [note] = foreword(Parameters(), FEW_IMAGES, given_map=False)
+    assert "impose_symmetry=False" in note
+    assert foreword(Parameters(), FEW_IMAGES, given_map=True) == []

@@ -37,6 +37,16 @@ class HelicalParameters:
         cryosparc="Helical rise estimate",
         relion="--helical_rise_initial",
     )
+    impose_symmetry: bool = parameter(
+        True,
+        unit="",
+        group=GROUP,
+        doc="Impose twist and rise in every iteration; off, only while structure grows "
+        "(the bootstrap, or one iteration from a given map): the refinement then goes "
+        "on without helical symmetry.",
+        when="Off for an asymmetric refinement of which twist and rise are roughly "
+        "known, such as one with pseudo-symmetry.",
+    )
     point_group: str = parameter(
         "C1",
         unit="",

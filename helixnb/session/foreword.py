@@ -32,6 +32,14 @@ def foreword(parameters: Parameters, n_images: int, *, given_map: bool) -> list[
         Sentences; none where there is nothing to say.
     """
     notes = []
+    if parameters.symmetry is None and not given_map:
+        notes.append(
+            "No twist and rise are given, and no map: an asymmetric refinement from "
+            "nothing settles on a few azimuths, and its map is seldom right. If twist "
+            "and rise are roughly known, give them with impose_symmetry=False, which "
+            "releases them once structure has grown; or give an initial_map; or find "
+            "them from layer lines first."
+        )
     n = number_of_starts(parameters, n_images, given_map=given_map)
     if n > 1:
         notes.append(
