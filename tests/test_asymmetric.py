@@ -14,7 +14,7 @@ from helixnb.simulate import Filaments, Microscope, SimulatedData, simulate_segm
 
 ITERATIONS, BOOTSTRAP = 7, 5
 SPLIT_A = 20.0
-"""The halves share their average below it, so only what lies beyond is of the images."""
+"""Below it the halves share their average; only what lies beyond was found apart."""
 
 
 @pytest.fixture(scope="module")

@@ -179,7 +179,6 @@ def check_name(name: str) -> None:
     if name in known:
         return
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise InputError(
-        f"There is no parameter {name!r}.{hint} Parameters are: {', '.join(known)}."
-    )
+    # All forty would bury the one that was meant.
+    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
+    raise InputError(f"There is no parameter {name!r}. {hint}")
