@@ -3,7 +3,7 @@
 Cells of the pose grid are scored (`scoring`), turned into probabilities together with
 what the rest of the filament says (`coherence`), and dropped level by level where
 they hold no posterior mass: of every image at most `pruned_mass` of the probability
-is lost at each level.
+is lost at each level, by a posterior that is flattened as far as the grid is coarse.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ from helixnb.core.search import (
 
 _TABLES_AT_WORK = 8
 """Tables of the size of its evidence that a pass along a filament holds a segment."""
+
+PRUNING_POWER = 0.35
+"""Exponent on the posterior by which coarse levels drop cells. The likelihood changes
+by many nats from one coarse cell to the next, and the best pose may lie between them:
+at a power of 1 its cell was lost in a fifth of clear images, at 0.4 or less in none."""
 
 RULED_OUT = 1e-15
 """Probability below which a coarse level drops a polarity."""
@@ -145,8 +150,7 @@ def expectation(
             chunk, cells, fan.level, noise_power, spacing_per_A, backend
         )
         prior = log_prior(chunk, cells, fan.level, settings.spread)
-        # Coarse levels prune by the true posterior, however hard the last one is.
-        power = settings.likelihood_power if fan is fans[-1] else 1.0
+        power = settings.likelihood_power if fan is fans[-1] else PRUNING_POWER
         tables, highest = score_cells(cells, frames, fan, prior, power, backend)
         scored += len(cells)
         poses += tables.size
