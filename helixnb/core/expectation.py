@@ -3,7 +3,7 @@
 Cells of the pose grid are scored (`scoring`), turned into probabilities together with
 what the rest of the filament says (`coherence`), and dropped level by level where
 they hold no posterior mass: of every image at most `pruned_mass` of the probability
-is lost at each level, by a posterior that is flattened as far as the grid is coarse.
+is lost at each level, at the coarse ones by a flattened posterior.
 """
 
 from __future__ import annotations
