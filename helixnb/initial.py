@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from helixnb.alignment import sum_at_random_azimuths
 from helixnb.backend import Backend
+from helixnb.backend.arrays import to_host
 from helixnb.core.halves import split_by_filament
 from helixnb.core.initial_model import contrast_scale, lowpass
 from helixnb.core.masks import cylinder
@@ -100,11 +101,11 @@ def _initial_state(
             survey = replace(survey, outer_radius_A=radius)
         raw = _given_density(job, survey, initial_map, rng)
     else:
-        raw = raw_half_maps(job, sum_at_random_azimuths(job, survey, rng))
+        raw = to_host(raw_half_maps(job, sum_at_random_azimuths(job, survey, rng)))
         if diameter is None:
             radius = filament_radius_px(raw.mean(0)) * job.pixel
             survey = replace(survey, outer_radius_A=radius)
-    whole = raw.mean(0) * job.mask(survey, 1.0)
+    whole = raw.mean(0) * to_host(job.mask(survey, 1.0))
     structured = initial_map is not None
     state = State(
         iteration=0,
@@ -148,7 +149,8 @@ def _densities(job: Job, state: State) -> Iterator[NDArray[np.float32]]:
     yield state.half_maps
     for number in itertools.count(1):
         rng = np.random.default_rng([state.seed, number])
-        yield raw_half_maps(job, sum_at_random_azimuths(job, state.survey, rng))
+        sums = sum_at_random_azimuths(job, state.survey, rng)
+        yield to_host(raw_half_maps(job, sums))
 
 
 def _given_density(
@@ -168,7 +170,7 @@ def _given_density(
             edge_px=MASK_EDGE_A / job.pixel,
         )
     else:
-        density = initial_map * job.mask(survey, 1.0)
+        density = initial_map * to_host(job.mask(survey, 1.0))
     density = lowpass(density, job.pixel, parameters.initial_lowpass_A)
     with job.clock("survey"):
         filtered = mean_filtered_image(particles, rng, job.progress)

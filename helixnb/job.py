@@ -92,7 +92,7 @@ class Job:
         return CylinderGrid(self.box, k_max, m_max, cyclic, oversampling)
 
     def mask(self, survey: Survey, axial_fraction: float) -> NDArray[np.float32]:
-        """Soft cylinder around the filament.
+        """Soft cylinder around the filament, where the computing is.
 
         Parameters
         ----------
@@ -102,7 +102,12 @@ class Job:
             Central part of the axis kept; 1 keeps all.
         """
         return filament_mask(
-            self.box, self.pixel, self.parameters, survey, axial_fraction
+            self.box,
+            self.pixel,
+            self.parameters,
+            survey,
+            axial_fraction,
+            self.backend.xp,
         )
 
     def density_mask(self, state: State) -> NDArray[np.float32] | None:
@@ -121,6 +126,7 @@ class Job:
                 self.parameters,
                 state.survey,
                 self.static_mask,
+                self.backend.xp,
             )
 
     def fsc(
@@ -142,8 +148,8 @@ class Job:
         """
         substitute = self.parameters.noise_substitution
         with self.clock("FSC"):
-            masks = fsc_masks(half_maps, self.pixel, self.parameters, survey)
             sent = self.backend.xp.asarray(half_maps)
+            masks = fsc_masks(sent, self.pixel, self.parameters, survey)
             return half_map_fsc(
                 sent[0],
                 sent[1],

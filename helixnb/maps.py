@@ -1,4 +1,7 @@
-"""From the sums of an iteration to maps: half-maps and references."""
+"""From the sums of an iteration to maps: half-maps and references.
+
+Maps stay where the computing is; what a state keeps of them is fetched from there.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,8 @@ def _symmetric(job: Job, sums: Accumulator) -> Accumulator:
 def _map(
     sums: Accumulator, inverse_signal: NDArray[np.float64] | None = None
 ) -> NDArray[np.float32]:
-    """Map that sums describe, on the host, where maps are kept and shown."""
-    volume = sums.grid.to_volume(solve(sums, inverse_signal))
-    return np.asarray(to_host(volume), np.float32)
+    """Map that sums describe."""
+    return sums.grid.to_volume(solve(sums, inverse_signal))
 
 
 def raw_half_maps(
@@ -52,7 +54,10 @@ def raw_half_maps(
     -------
     ndarray of float32, shape (2, box, box, box)
     """
-    return np.stack([_map(_symmetric(job, s)) for s in sums])
+    halves: NDArray[np.float32] = job.backend.xp.stack(
+        [_map(_symmetric(job, s)) for s in sums]
+    )
+    return halves
 
 
 def blind_half_maps(
@@ -75,8 +80,10 @@ def blind_half_maps(
     """
     _, outer_A = job.parameters.search_diameters_A(2 * survey.outer_radius_A)
     reach_A = max(outer_A / 2, survey.outer_radius_A)
-    maps = [filament_crop(_map(s), job.pixel, reach_A) for s in sums]
-    return np.stack(maps)
+    halves: NDArray[np.float32] = job.backend.xp.stack(
+        [filament_crop(_map(s), job.pixel, reach_A) for s in sums]
+    )
+    return halves
 
 
 def check_symmetry(
@@ -109,11 +116,11 @@ def check_symmetry(
     BlindCheck
     """
     with job.clock("symmetry check"):
-        symmetry = job.parameters.symmetry
+        symmetry, xp = job.parameters.symmetry, job.backend.xp
         if symmetry is not None and job.order() == 1:
             copied = (symmetrised(s, symmetry, CHECKED_COPIES, job.pixel) for s in sums)
-            half_maps = np.stack([_map(s) for s in copied])
-        whole = np.zeros_like(half_maps)
+            half_maps = xp.stack([_map(s) for s in copied])
+        whole = xp.zeros_like(half_maps)
         width = blind_maps.shape[-1]
         first = job.box // 2 - width // 2
         inside = slice(first, first + width)
@@ -121,8 +128,7 @@ def check_symmetry(
         mask = job.mask(survey, job.parameters.fsc_z_fraction)
         # Below the split the references of both halves were one.
         split = int(job.box_A / job.parameters.split_resolution_A)
-        send = job.backend.xp.asarray
-        return blind_check(send(whole), send(half_maps), send(mask), max(split, 1))
+        return blind_check(whole, half_maps, mask, max(split, 1))
 
 
 def references(
@@ -156,8 +162,9 @@ def references(
     Returns
     -------
     ndarray of float32, shape (2, box, box, box)
+        On the host.
     """
-    mask = job.mask(survey, 1.0)
+    mask, xp = job.mask(survey, 1.0), job.backend.xp
     if bootstrapping:
         whole = joined(*sums)
         sums = (whole, whole)
@@ -171,12 +178,11 @@ def references(
         inverse_snr = (1 - curve) / curve
         inverse_signal = inverse_snr / shell_noise(symmetric)
         out.append(_map(symmetric, inverse_signal))
-    maps = np.stack([out[0], out[-1]])
+    maps = xp.stack([out[0], out[-1]])
     if raw is not None:
         finest_A = job.box * job.pixel / sums[0].grid.k_max
         # Below the split the halves share their average and predict nothing.
         cutoffs = cutoffs_A(job.parameters.split_resolution_A, finest_A)
-        send = job.backend.xp.asarray
-        sent, _ = filter_locally(send(maps), send(raw), mask, cutoffs, job.pixel)
-        maps = to_host(sent)
-    return np.asarray(maps * mask, np.float32)
+        maps, _ = filter_locally(maps, raw, mask, cutoffs, job.pixel)
+    maps *= mask
+    return np.asarray(to_host(maps))

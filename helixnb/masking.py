@@ -13,9 +13,12 @@ symmetry in the reconstruction lets density fade. Masks of the FSC stay away fro
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.backend.arrays import array_module
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.density_mask import density_distance, soft_mask
 from helixnb.core.fsc import FSCMasks
@@ -47,6 +50,7 @@ def filament_mask(
     parameters: Parameters,
     survey: Survey,
     axial_fraction: float,
+    xp: Any = np,
 ) -> NDArray[np.float32]:
     """Soft cylinder with the filament's diameters.
 
@@ -62,6 +66,8 @@ def filament_mask(
         Gives the outer radius.
     axial_fraction : float
         Central part of the axis kept; 1 keeps all.
+    xp : module
+        Array module of the result.
 
     Returns
     -------
@@ -74,6 +80,7 @@ def filament_mask(
         axial_fraction=axial_fraction,
         edge_px=MASK_EDGE_A / pixel_size_A,
         axial_edge_px=AXIAL_EDGE * box_px,
+        xp=xp,
     )
 
 
@@ -100,16 +107,16 @@ def fsc_masks(
     -------
     FSCMasks
     """
-    box = half_maps.shape[-1]
+    box, xp = half_maps.shape[-1], array_module(half_maps)
     fraction = parameters.fsc_z_fraction
-    window = axial_window(box, fraction, AXIAL_EDGE * box)[:, None, None]
-    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
+    window = xp.asarray(axial_window(box, fraction, AXIAL_EDGE * box))[:, None, None]
+    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0, xp)
     density = _smooth(
         average_map(half_maps) * section, pixel_size_A, parameters.mask_start_A
     )
     distance = density_distance(density, section > 0.5, FSC_THRESHOLD, pixel_size_A)
     return FSCMasks(
-        filament_mask(box, pixel_size_A, parameters, survey, fraction),
+        filament_mask(box, pixel_size_A, parameters, survey, fraction, xp),
         soft_mask(distance, *LOOSE_A) * window,
         soft_mask(distance, *TIGHT_A) * window,
     )
@@ -122,6 +129,7 @@ def density_mask(
     parameters: Parameters,
     survey: Survey,
     static_mask: NDArray[np.float32] | None,
+    xp: Any = np,
 ) -> NDArray[np.float32] | None:
     """Mask of references beyond the cylinder, if there is one.
 
@@ -139,6 +147,8 @@ def density_mask(
         Gives the outer radius.
     static_mask : ndarray of float32, shape (box, box, box), or None
         What the user gave; used as it is.
+    xp : module
+        Array module of a dynamic mask.
 
     Returns
     -------
@@ -149,10 +159,11 @@ def density_mask(
         return static_mask
     if parameters.mask == "cylinder" or resolution_A > parameters.mask_start_A:
         return None
-    box = half_maps.shape[-1]
-    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
+    section = filament_mask(
+        half_maps.shape[-1], pixel_size_A, parameters, survey, 1.0, xp
+    )
     density = _smooth_and_grown(
-        average_map(half_maps) * section, pixel_size_A, parameters, survey
+        average_map(xp.asarray(half_maps)) * section, pixel_size_A, parameters, survey
     )
     distance = density_distance(
         density, section > 0.5, parameters.mask_threshold, pixel_size_A

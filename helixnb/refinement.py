@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from helixnb import schedule
 from helixnb.alignment import align
 from helixnb.backend import Backend
+from helixnb.backend.arrays import to_host
 from helixnb.claim import claim
 from helixnb.core.poses import Poses
 from helixnb.core.priors import Priors, from_neighbours, seen_from_first_polarity
@@ -127,7 +128,7 @@ def _next_state(job: Job, state: State) -> State:
         structured_start=state.structured_start,
         used=plan.used,
         survey=state.survey,
-        half_maps=raw,
+        half_maps=to_host(raw),
         references=new_references,
         fsc=fsc,
         resolution_A=reached,
@@ -140,7 +141,7 @@ def _next_state(job: Job, state: State) -> State:
         spread=_updated_spread(job, poses, priors, plan.used),
         poses=poses,
         scores=scores,
-        blind_maps=blind,
+        blind_maps=to_host(blind),
         check=check,
         **ending._asdict(),
         flags=tuple(

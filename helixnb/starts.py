@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.backend.arrays import to_host
 from helixnb.job import Job
 from helixnb.parameters import Parameters
 from helixnb.progress import Progress
@@ -86,7 +87,7 @@ def best_start(
         nonuniform=False,
         mask="cylinder",
     )
-    mask = job.mask(state.survey, 1.0)
+    mask = to_host(job.mask(state.survey, 1.0))
     best, most = state, -np.inf
     for number in range(n):
         raw = next(densities)

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,3 +36,25 @@ def chromium() -> str:
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(names)} is on PATH")
     return found
+
+
+@pytest.fixture(
+    scope="module", params=["host", pytest.param("gpu", marks=pytest.mark.gpu)]
+)
+def device(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """Backend of a GPU; first of a stand-in that runs the CUDA sources on the host."""
+    # Loaded here, for most tests need none of it.
+    from tests.gpu.devices import cuda
+    from tests.gpu.fake_cupy import Machine, fake_device
+    from tests.gpu.host_cuda import compile_kernels
+
+    if request.param == "gpu":
+        yield cuda()
+        return
+    library = compile_kernels(tmp_path_factory.mktemp("kernels"))
+    machine = Machine()
+    with fake_device(machine, library) as module:
+        yield module.CUDA(0)
+        assert not machine.races

@@ -5,7 +5,6 @@ The sources run on the host here; where there is a GPU, on that as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,26 +16,8 @@ from helixnb.backend import get_backend, polar
 from helixnb.backend.arrays import to_host
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.images import normalise, padded_transforms
-from tests.gpu.devices import cuda
-from tests.gpu.fake_cupy import Machine, fake_device
-from tests.gpu.host_cuda import compile_kernels
 
 CPU = get_backend("cpu")
-
-
-@pytest.fixture(
-    scope="module", params=["host", pytest.param("gpu", marks=pytest.mark.gpu)]
-)
-def device(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    """Backend whose kernels are CUDA sources."""
-    if request.param == "gpu":
-        yield cuda()
-        return
-    library = compile_kernels(tmp_path_factory.mktemp("kernels"))
-    with fake_device(Machine(), library) as module:
-        yield module.CUDA(0)
 
 
 def _complex(rng: np.random.Generator, *shape: int) -> NDArray[np.complex64]:
@@ -245,6 +226,30 @@ def test_sparse_product(device: Any, rng: np.random.Generator) -> None:
     sent = tuple(device.xp.asarray(part) for part in (*parts, matrix.data))
     found = device.sparse_product(sent, device.xp.asarray(values))
     _close(to_host(found), (matrix @ values.T).T.astype(np.complex64))
+
+
+@pytest.mark.parametrize("box", [12, 15])
+def test_products_over_shells(device: Any, rng: np.random.Generator, box: int) -> None:
+    """Against sums over the whole transform, mates and corners included."""
+    maps = rng.standard_normal((2, box, box, box)).astype(np.float32)
+    whole = np.fft.fftn(maps.astype(float), axes=(1, 2, 3))
+    k = np.fft.fftfreq(box, 1 / box)
+    radius = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)
+    power = np.abs(whole) ** 2
+    weight = np.sqrt(power[0] * power[1])
+    terms = (*power, (whole[0] * whole[1].conj()).real, weight, weight**2)
+    expected = [
+        [term[np.rint(radius) == s].sum() for s in range(box // 2 + 1)]
+        for term in terms
+    ]
+    spectra = np.fft.rfftn(maps, axes=(1, 2, 3)).astype(np.complex64)
+    found = to_host(device.shell_products(*map(device.xp.asarray, spectra)))
+    assert found.dtype == np.float64
+    # A cross term is a small difference of large ones.
+    scale = np.array(expected[0])
+    for row, sums in zip(found, expected, strict=True):
+        size = np.abs(sums) if sums is not expected[2] else scale
+        assert (np.abs(row - sums) < 1e-5 * size).all()
 
 
 @pytest.mark.parametrize("box", [20, 27])

@@ -15,9 +15,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+
+
+class Device(Protocol):
+    """What a device does for arrays that lie on it, beside the array module."""
+
+    xp: Any
+
+    def __hash__(self) -> int:
+        """Tell devices apart, where something is kept for each."""
+
+    def sparse_product(self, matrix: tuple[Any, Any, Any], values: Any) -> Any:
+        """Multiply a sparse matrix with each row of a complex array.
+
+        Parameters
+        ----------
+        matrix : tuple of array
+            Start of each row and columns (int32), and weights (float32).
+        values : array of complex64, shape (n, n_columns)
+            Rows to be multiplied.
+        """
+
+    def shell_products(self, first: Any, second: Any) -> Any:
+        """Sum products of two transforms of cubic maps over shells, mates counted.
+
+        Parameters
+        ----------
+        first, second : array of complex64, shape (box, box, box // 2 + 1)
+            F and G, from `fourier.rfftn`.
+
+        Returns
+        -------
+        array of float64, shape (5, box // 2 + 1)
+            |F|^2, |G|^2, Re F conj(G), |F| |G| and (|F| |G|)^2.
+        """
+
+    def group_sums(self, values: Any, group: Any, n_groups: int) -> Any:
+        """Sum values by group; see `loops`."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +67,19 @@ class ArrayKind:
         Its array functions, named as NumPy's.
     fft : module
         Its Fourier transforms, named as those of `scipy.fft`.
+    ndimage : module
+        Its image functions, named as those of `scipy.ndimage`.
     to_host : callable
         Copies an array into one of NumPy.
-    place : callable
-        Number of the device that an array lies on.
-    sparse_product : callable
-        Sparse matrix, as row starts, columns and weights, times each row of a
-        complex array.
+    device : callable
+        The device that an array lies on.
     """
 
     xp: Any
     fft: Any
+    ndimage: Any
     to_host: Callable[[Any], Any]
-    place: Callable[[Any], int]
-    sparse_product: Callable[[tuple[Any, Any, Any], Any], Any]
+    device: Callable[[Any], Device]
 
 
 _KINDS: dict[type, ArrayKind] = {}
@@ -104,3 +140,15 @@ def to_host(array: Any) -> Any:
     """
     kind = kind_of(array)
     return array if kind is None else kind.to_host(array)
+
+
+def device_of(array: Any) -> Device | None:
+    """Device that an array lies on; None for NumPy's arrays and plain numbers.
+
+    Parameters
+    ----------
+    array : array
+        Of any kind.
+    """
+    kind = kind_of(array)
+    return None if kind is None else kind.device(array)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from helixnb.backend import fourier
-from helixnb.backend.arrays import ArrayKind, kind_of
+from helixnb.backend.arrays import Device, device_of
 from helixnb.backend.interpolation import semicircle_kernel, semicircle_transform
 
 _NUFFT: dict[str, Any] = {"eps": 1e-4, "nthreads": 1}
@@ -78,13 +78,15 @@ def sample(planes: Any, points: PolarPoints) -> Any:
     -------
     array of complex64, shape (n, n_r * n_turn)
     """
-    kind = kind_of(planes)
-    if kind is None:
+    device = device_of(planes)
+    if device is None:
         return finufft.nufft2d2(*points.yx, planes, isign=-1, **_NUFFT).reshape(
             len(planes), -1
         )
-    matrix = _uploaded(points, False, kind, kind.place(planes))
-    return _in_blocks(planes, kind, lambda some: _sampled(some, points, matrix, kind))
+    matrix = _uploaded(points, False, device)
+    return _in_blocks(
+        planes, device, lambda some: _sampled(some, points, matrix, device)
+    )
 
 
 def spread(values: Any, points: PolarPoints) -> Any:
@@ -101,25 +103,27 @@ def spread(values: Any, points: PolarPoints) -> Any:
     -------
     array of complex64, shape (n, box, box)
     """
-    kind = kind_of(values)
-    if kind is None:
+    device = device_of(values)
+    if device is None:
         box = points.box_px
         return finufft.nufft2d1(*points.yx, values, (box, box), isign=1, **_NUFFT)
-    matrix = _uploaded(points, True, kind, kind.place(values))
-    return _in_blocks(values, kind, lambda some: _spread(some, points, matrix, kind))
+    matrix = _uploaded(points, True, device)
+    return _in_blocks(
+        values, device, lambda some: _spread(some, points, matrix, device)
+    )
 
 
-def _in_blocks(arrays: Any, kind: ArrayKind, function: Any) -> Any:
+def _in_blocks(arrays: Any, device: Device, function: Any) -> Any:
     """Apply a function to a few planes at a time."""
     starts = range(0, len(arrays), _PLANES_AT_ONCE)
-    return kind.xp.concatenate(
+    return device.xp.concatenate(
         [function(arrays[start : start + _PLANES_AT_ONCE]) for start in starts]
     )
 
 
-def _sampled(planes: Any, points: PolarPoints, matrix: Any, kind: ArrayKind) -> Any:
+def _sampled(planes: Any, points: PolarPoints, matrix: Any, device: Device) -> Any:
     """Taper, pad, transform, interpolate."""
-    xp, box = kind.xp, points.box_px
+    xp, box = device.xp, points.box_px
     size, half = _FINER * box, box // 2
     padded = xp.zeros((len(planes), size, size), xp.complex64)
     tapered = planes / xp.asarray(_taper(box))
@@ -129,14 +133,14 @@ def _sampled(planes: Any, points: PolarPoints, matrix: Any, kind: ArrayKind) -> 
     padded[:, far, near] = tapered[:, :half, half:]
     padded[:, far, far] = tapered[:, :half, :half]
     spectrum = fourier.fft2(padded).reshape(len(planes), size * size)
-    return kind.sparse_product(matrix, spectrum)
+    return device.sparse_product(matrix, spectrum)
 
 
-def _spread(values: Any, points: PolarPoints, matrix: Any, kind: ArrayKind) -> Any:
+def _spread(values: Any, points: PolarPoints, matrix: Any, device: Device) -> Any:
     """Transpose of `_sampled`."""
-    xp, box = kind.xp, points.box_px
+    xp, box = device.xp, points.box_px
     size, half = _FINER * box, box // 2
-    spectrum = kind.sparse_product(matrix, values).reshape(len(values), size, size)
+    spectrum = device.sparse_product(matrix, values).reshape(len(values), size, size)
     padded = fourier.ifft2(spectrum, norm="forward")
     out = xp.empty((len(values), box, box), xp.complex64)
     near, far = slice(0, box - half), slice(size - half, size)
@@ -184,16 +188,32 @@ def interpolation(points: PolarPoints) -> csr_array:
     return csr_array((weights.astype(np.float32), columns, first), shape=shape)
 
 
+def uploaded(matrix: csr_array, device: Device) -> tuple[Any, Any, Any]:
+    """Send a sparse matrix, for `Device.sparse_product`.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array of float32
+        Any matrix.
+    device : Device
+        Where to.
+
+    Returns
+    -------
+    tuple of array
+        Start of each row and columns (int32), and weights.
+    """
+    send = device.xp.asarray
+    return (
+        send(matrix.indptr.astype(np.int32)),
+        send(matrix.indices.astype(np.int32)),
+        send(matrix.data),
+    )
+
+
 @lru_cache(maxsize=8)
-def _uploaded(
-    points: PolarPoints, transposed: bool, kind: ArrayKind, place: int
-) -> Any:
+def _uploaded(points: PolarPoints, transposed: bool, device: Device) -> Any:
     """Start of each row, columns and weights of the interpolation, on one device."""
     matrix = interpolation(points)
     matrix = csr_array(matrix.T) if transposed else matrix
-    xp = kind.xp
-    return (
-        xp.asarray(matrix.indptr.astype(np.int32)),
-        xp.asarray(matrix.indices.astype(np.int32)),
-        xp.asarray(matrix.data),
-    )
+    return uploaded(matrix, device)

@@ -8,10 +8,13 @@ helical map may be a single voxel on the axis.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from helixnb.backend.arrays import array_module, kind_of
 from helixnb.core.masks import soft_step
 
 BRIGHT_PERCENTILE = 99.0
@@ -49,16 +52,24 @@ def density_distance(
     ndarray of float32, same shape
         Angstrom; 0 in the density, infinite where there is none at all.
     """
+    xp, ndi = array_module(density), _image_functions(density)
     step = max(1, int(GRID_A / pixel_size_A))
     coarse = density[::step, ::step, ::step]
     where = inside[::step, ::step, ::step]
-    level = threshold * np.percentile(coarse[where], BRIGHT_PERCENTILE)
-    solid = _without_specks((coarse > max(float(level), 0.0)) & where)
-    if not solid.any():
-        return np.full(density.shape, np.inf, np.float32)
-    solid = ndimage.binary_fill_holes(solid)
-    distance = ndimage.distance_transform_edt(~solid) * (step * pixel_size_A)
-    return _refined(distance.astype(np.float32), density.shape, step)
+    level = threshold * xp.percentile(coarse[where], BRIGHT_PERCENTILE)
+    solid = _without_specks((coarse > xp.maximum(level, 0.0)) & where, ndi)
+    solid = ndi.binary_fill_holes(solid)
+    distance = ndi.distance_transform_edt(~solid) * (step * pixel_size_A)
+    refined = _refined(distance.astype(np.float32), density.shape, step)
+    # Distances to nothing mean nothing.
+    found: NDArray[np.float32] = xp.where(solid.any(), refined, np.float32(np.inf))
+    return found
+
+
+def _image_functions(array: NDArray[np.generic]) -> Any:
+    """Functions on images, named as SciPy's, for where an array lies."""
+    kind = kind_of(array)
+    return ndimage if kind is None else kind.ndimage
 
 
 def soft_mask(
@@ -80,25 +91,29 @@ def soft_mask(
     return soft_step(distance_A - near_A, far_A - near_A).astype(np.float32)
 
 
-def _without_specks(solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _without_specks(solid: NDArray[np.bool_], ndi: Any) -> NDArray[np.bool_]:
     """Leave out small connected parts."""
-    parts, n_parts = ndimage.label(solid)
+    parts, n_parts = ndi.label(solid)
     if n_parts < 2:
         return solid
-    size = np.bincount(parts.ravel())
+    size = array_module(solid).bincount(parts.ravel())
     size[0] = 0
-    return np.asarray((size >= MIN_COMPONENT * size.max())[parts] & solid)
+    kept: NDArray[np.bool_] = (size >= MIN_COMPONENT * size.max())[parts] & solid
+    return kept
 
 
 def _refined(
     coarse: NDArray[np.float32], shape: tuple[int, ...], step: int
 ) -> NDArray[np.float32]:
     """Interpolate linearly from every `step`-th voxel, one axis after the other."""
+    xp = array_module(coarse)
     for axis, length in enumerate(shape):
-        place = np.minimum(np.arange(length) / step, coarse.shape[axis] - 1)
-        below = np.minimum(place.astype(int), max(coarse.shape[axis] - 2, 0))
+        last = coarse.shape[axis] - 1
+        place = np.minimum(np.arange(length) / step, last)
+        below = np.minimum(place.astype(int), max(last - 1, 0))
         part = (place - below).astype(np.float32)
-        part = part.reshape([-1 if a == axis else 1 for a in range(len(shape))])
-        above = np.minimum(below + 1, coarse.shape[axis] - 1)
-        coarse = coarse.take(below, axis) * (1 - part) + coarse.take(above, axis) * part
+        part = xp.asarray(part.reshape([-1 if a == axis else 1 for a in range(3)]))
+        above = xp.asarray(np.minimum(below + 1, last))
+        low = coarse.take(xp.asarray(below), axis)
+        coarse = low * (1 - part) + coarse.take(above, axis) * part
     return coarse

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend import fourier
-from helixnb.backend.arrays import array_module, to_host
+from helixnb.backend.arrays import array_module, device_of, to_host
 
 THRESHOLD = 0.143
 """FSC at which the resolution is read (Rosenthal and Henderson 2003,
@@ -114,25 +113,39 @@ def shell_index(box_px: int) -> NDArray[np.int32]:
     box_px : int
         Edge of the map, pixels.
     """
-    shell: NDArray[np.int32] = _shells(box_px, np)
+    shell = _rounded(_squared_radius(np.zeros(0), box_px))
     shell.setflags(write=False)
     return shell
 
 
-def _shells(box_px: int, xp: Any) -> Any:
-    """Shell of each component of an rfftn, in an array module."""
-    full = xp.asarray(fourier.fftfreq(box_px, 1 / box_px))
-    half = xp.asarray(fourier.rfftfreq(box_px, 1 / box_px))
-    radius = xp.sqrt(
-        full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
-    )
-    return xp.rint(radius).astype(np.int32)
+def shells_like(array: NDArray[np.generic], box_px: int) -> NDArray[np.int32]:
+    """`shell_index` where an array lies; on a device made anew, for it is large.
+
+    Parameters
+    ----------
+    array : ndarray
+        Tells where the result is to lie.
+    box_px : int
+        Edge of the map, pixels.
+    """
+    if device_of(array) is None:
+        return shell_index(box_px)
+    return _rounded(_squared_radius(array, box_px))
 
 
-def _shells_of(spectrum: NDArray[Any], box_px: int) -> Any:
-    """Shells of a spectrum: kept on a host, made anew on a device."""
-    xp = array_module(spectrum)
-    return shell_index(box_px) if xp is np else _shells(box_px, xp)
+def _rounded(square: NDArray[np.float64]) -> NDArray[np.int32]:
+    xp = array_module(square)
+    shell: NDArray[np.int32] = xp.rint(xp.sqrt(square)).astype(np.int32)
+    return shell
+
+
+def _squared_radius(like: NDArray[np.generic], box_px: int) -> NDArray[np.float64]:
+    """|k|^2 of each component of an rfftn, Fourier pixels, where an array lies."""
+    xp = array_module(like)
+    full = xp.asarray(fourier.fftfreq(box_px, 1 / box_px) ** 2)
+    half = xp.asarray(fourier.rfftfreq(box_px, 1 / box_px) ** 2)
+    square: NDArray[np.float64] = (full[:, None] + full)[..., None] + half
+    return square
 
 
 def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]:
@@ -149,18 +162,18 @@ def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]
     -------
     ndarray of float64, shape (box_px // 2 + 1,)
     """
-    xp, shell = array_module(values), _shells_of(values, box_px)
-    n_shells = box_px // 2 + 1
+    shell, n_shells = shell_index(box_px), box_px // 2 + 1
 
     def total(columns: slice) -> NDArray[np.float64]:
         part, weight = shell[..., columns].ravel(), values[..., columns].ravel()
-        return xp.bincount(part, weight, minlength=n_shells)[:n_shells]
+        sums = np.bincount(part, weight, minlength=n_shells)
+        return np.asarray(sums[:n_shells], np.float64)
 
     # These planes hold their own mates.
     alone = total(slice(0, 1))
     if box_px % 2 == 0:
         alone = alone + total(slice(-1, None))
-    return np.asarray(to_host(2 * total(slice(None)) - alone), np.float64)
+    return 2 * total(slice(None)) - alone
 
 
 def shell_correlation(
@@ -180,16 +193,17 @@ def shell_correlation(
     ndarray of float64, shape (box_px // 2 + 1,)
         1 at the origin by definition.
     """
-
-    def product(
-        a: NDArray[np.complex64], b: NDArray[np.complex64]
-    ) -> NDArray[np.float64]:
-        return shell_sums(a.real * b.real + a.imag * b.imag, box_px)
-
-    power = product(first, first) * product(second, second)
-    curve = product(first, second) / np.sqrt(np.maximum(power, 1e-300))
+    device = device_of(first)
+    if device is not None:
+        of_first, of_second, cross, *_ = to_host(device.shell_products(first, second))
+    else:
+        of_first, of_second, cross = (
+            shell_sums(a.real * b.real + a.imag * b.imag, box_px)
+            for a, b in ((first, first), (second, second), (first, second))
+        )
+    curve = cross / np.sqrt(np.maximum(of_first * of_second, 1e-300))
     curve[0] = 1.0
-    return curve
+    return np.asarray(curve)
 
 
 def carriers(
@@ -212,10 +226,14 @@ def carriers(
     -------
     ndarray of float64, shape (box_px // 2 + 1,)
     """
-    xp = array_module(first)
-    weight = xp.abs(first) * xp.abs(second)
-    squares = shell_sums(weight * weight, box_px)
-    return shell_sums(weight, box_px) ** 2 / np.maximum(squares, 1e-300)
+    device = device_of(first)
+    if device is not None:
+        *_, total, squares = to_host(device.shell_products(first, second))
+    else:
+        weight = np.abs(first) * np.abs(second)
+        total = shell_sums(weight, box_px)
+        squares = shell_sums(weight * weight, box_px)
+    return np.asarray(total**2 / np.maximum(squares, 1e-300))
 
 
 def half_map_fsc(
@@ -232,7 +250,7 @@ def half_map_fsc(
     first, second : ndarray of float32, shape (box, box, box)
         Raw half-maps, unmasked.
     masks : FSCMasks
-        Soft masks that stay away from the box ends, on the host.
+        Soft masks that stay away from the box ends.
     pixel_size_A : float
         Edge of a voxel, Angstrom.
     rng : numpy.random.Generator or None
@@ -306,8 +324,7 @@ def _randomise(
     drawn = xp.asarray(rng.standard_normal((box, box, box), np.float32))
     noise = fourier.rfftn(drawn, workers=-1)
     noise *= xp.abs(spectrum) / xp.maximum(xp.abs(noise), 1e-20)
-    kept = _shells_of(spectrum, box) < start
-    noise[kept] = spectrum[kept]
+    noise = xp.where(shells_like(spectrum, box) < start, spectrum, noise)
     return xp.asarray(fourier.irfftn(noise, (box, box, box), workers=-1), np.float32)
 
 

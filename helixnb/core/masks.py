@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from helixnb.backend.arrays import array_module
 
 
 def soft_step(distance: NDArray[np.floating], edge: float) -> NDArray[np.float64]:
@@ -20,8 +24,10 @@ def soft_step(distance: NDArray[np.floating], edge: float) -> NDArray[np.float64
     -------
     ndarray of float64, same shape
     """
-    part = np.clip(np.asarray(distance, np.float64) / edge, 0, 1)
-    return np.asarray(0.5 * (1 + np.cos(np.pi * part)))
+    xp = array_module(distance)
+    part = xp.clip(xp.asarray(distance, np.float64) / edge, 0, 1)
+    step: NDArray[np.float64] = 0.5 * (1 + xp.cos(np.pi * part))
+    return step
 
 
 def axial_window(box_px: int, fraction: float, edge_px: float) -> NDArray[np.float32]:
@@ -53,6 +59,7 @@ def cylinder(
     axial_fraction: float = 1.0,
     edge_px: float = 5.0,
     axial_edge_px: float = 5.0,
+    xp: Any = np,
 ) -> NDArray[np.float32]:
     """Soft hollow cylinder about the helix axis.
 
@@ -66,6 +73,8 @@ def cylinder(
         Central part of the axis kept; 1 leaves the axis unmasked.
     edge_px, axial_edge_px : float
         Widths of the cosine edges across and along the axis.
+    xp : module
+        Array module of the result.
 
     Returns
     -------
@@ -81,4 +90,6 @@ def cylinder(
         if axial_fraction < 1
         else np.ones(box_px, np.float32)
     )
-    return (along[:, None, None] * section[None]).astype(np.float32)
+    across = xp.asarray(section.astype(np.float32))
+    mask: NDArray[np.float32] = xp.asarray(along)[:, None, None] * across
+    return mask

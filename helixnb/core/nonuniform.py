@@ -109,7 +109,7 @@ def filter_locally(
         Raw and independent, to be predicted.
     support : ndarray of float32, shape (box, box, box)
         Generous soft region that counts; never a tight mask, which would have been
-        drawn after the same density. On the host.
+        drawn after the same density.
     candidate_cutoffs_A : ndarray of float64, shape (n,)
         From coarse to fine.
     pixel_size_A : float
@@ -124,7 +124,7 @@ def filter_locally(
     xp = array_module(candidates)
     window = _region(support, candidate_cutoffs_A[0] / pixel_size_A)
     maps, raw = candidates[:, *window], halves[:, *window]
-    region = xp.asarray(support[window])
+    region = support[window]
     shape = region.shape
     k_per_A = xp.asarray(_frequency(shape, pixel_size_A))
     spectra = [fourier.rfftn(m, workers=-1) for m in maps]
@@ -161,7 +161,7 @@ def _region(support: NDArray[np.float32], margin_px: float) -> tuple[slice, ...]
     slices = []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
-        used = np.flatnonzero(support.max(axis=others) > 0)
+        used = np.flatnonzero(to_host(support.max(axis=others)) > 0)
         length = support.shape[axis]
         first = max(int(used[0] - margin_px), 0) if len(used) else 0
         last = min(int(used[-1] + margin_px) + 1, length) if len(used) else length

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft as sfft
 
+from helixnb.backend import fourier
+from helixnb.backend.arrays import array_module
 from helixnb.core.cylinder import CylinderGrid
-from helixnb.core.fsc import THRESHOLD, first_below, shell_index, shell_sums
+from helixnb.core.fsc import THRESHOLD, first_below, shell_sums, shells_like
 from helixnb.core.masks import cylinder
 from helixnb.core.references import regrow
 from helixnb.core.search import harmonic_limit
@@ -96,7 +97,8 @@ def average_map(half_maps: NDArray[np.float32]) -> NDArray[np.float32]:
     -------
     ndarray of float32, shape (box, box, box)
     """
-    return np.asarray(half_maps.mean(axis=0, dtype=np.float64), np.float32)
+    mean = half_maps.mean(axis=0, dtype=np.float64)
+    return array_module(half_maps).asarray(mean, np.float32)
 
 
 def final_maps(
@@ -202,11 +204,12 @@ def scale_shells(
     -------
     ndarray of float32, shape (box, box, box)
     """
-    shell = shell_index(len(volume))
-    padded = np.zeros(int(shell.max()) + 1, np.float32)
+    xp, box = array_module(volume), len(volume)
+    padded = np.zeros(int(np.sqrt(3) * (box // 2)) + 2, np.float32)
     padded[: len(factor)] = factor
-    spectrum = sfft.rfftn(volume, workers=-1) * padded[shell]
-    return np.asarray(sfft.irfftn(spectrum, volume.shape, workers=-1), dtype=np.float32)
+    gain = xp.asarray(padded)[shells_like(volume, box)]
+    spectrum = fourier.rfftn(volume, workers=-1) * gain
+    return xp.asarray(fourier.irfftn(spectrum, volume.shape, workers=-1), np.float32)
 
 
 def guinier(
@@ -229,7 +232,7 @@ def guinier(
     """
     box = len(volume)
     k_per_A = np.arange(box // 2 + 1) / (box * pixel_size_A)
-    spectrum = sfft.rfftn(volume, workers=-1)
+    spectrum = fourier.rfftn(volume, workers=-1)
     total = shell_sums(spectrum.real**2 + spectrum.imag**2, box)
     counts = shell_sums(np.ones(spectrum.shape, np.float32), box)
     ln_amplitude = 0.5 * np.log(np.maximum(total / counts, 1e-300))

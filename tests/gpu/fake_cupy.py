@@ -454,7 +454,14 @@ def _cupy(machine: Machine, library: ctypes.CDLL) -> dict[str, Any]:
     cupyx, scipy = types.ModuleType("cupyx"), types.ModuleType("cupyx.scipy")
     fft: Any = _FFT(machine)
     cupyx.scipy, scipy.fft = scipy, fft  # type: ignore[attr-defined]
-    return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": scipy, "cupyx.scipy.fft": fft}
+    scipy.ndimage = strict.ndimage  # type: ignore[attr-defined]
+    return {
+        "cupy": cupy,
+        "cupyx": cupyx,
+        "cupyx.scipy": scipy,
+        "cupyx.scipy.fft": fft,
+        "cupyx.scipy.ndimage": strict.ndimage,
+    }
 
 
 def _made(path: str, make: Any, of: str | None = None) -> Any:

@@ -20,12 +20,21 @@ from typing import Any, NoReturn
 
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 
 NAMES = Path(__file__).with_name("cupy_names.txt")
 _PLAIN = (bool, int, float, complex, np.generic, type(None), str, type, np.dtype)
 _ATTRIBUTES = {"shape", "dtype", "ndim", "size", "nbytes", "itemsize"}
 _UNINITIALISED = {"f": np.nan, "c": np.nan, "i": -77, "u": 77, "b": True}
-_WAITING = {"unique", "flatnonzero", "nonzero", "argwhere", "bincount"}
+_WAITING = {
+    "unique",
+    "flatnonzero",
+    "nonzero",
+    "argwhere",
+    "bincount",
+    "label",
+    "binary_fill_holes",
+}
 """Functions of CuPy that wait for the device, to know the size of their result."""
 
 _SCATTERING = {"add", "subtract", "maximum", "minimum"}
@@ -326,3 +335,4 @@ class Arrays(_Module):
 
 xp = Arrays()
 fft = _Module("cupyx.scipy.fft", scipy.fft)
+ndimage: Any = _Module("cupyx.scipy.ndimage", scipy.ndimage)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import cupy
 import cupyx.scipy.fft
+import cupyx.scipy.ndimage
 
 from helixnb.backend.arrays import ArrayKind, register
 from helixnb.backend.cuda.kernels import THREADS, Kernels, source
@@ -110,9 +111,9 @@ class CUDA(Kernels):
             ArrayKind(
                 xp=cupy,
                 fft=cupyx.scipy.fft,
+                ndimage=cupyx.scipy.ndimage,
                 to_host=cupy.asnumpy,
-                place=_place,
-                sparse_product=_sparse_product,
+                device=_device_of,
             ),
         )
         _BACKENDS[index] = self
@@ -222,12 +223,8 @@ def _free_memory() -> None:
 _BACKENDS: dict[int, CUDA] = {}
 
 
-def _place(array: Any) -> int:
-    return int(array.device.id)
-
-
-def _sparse_product(matrix: tuple[Any, Any, Any], values: Any) -> Any:
-    return _BACKENDS[_place(values)].sparse_product(matrix, values)
+def _device_of(array: Any) -> CUDA:
+    return _BACKENDS[int(array.device.id)]
 
 
 def _launcher(module: Any) -> Callable[..., None]:

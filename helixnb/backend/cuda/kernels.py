@@ -15,7 +15,14 @@ import numpy as np
 from helixnb.backend.interpolation import fan_table, image_table
 from helixnb.backend.loops import NEGLIGIBLE
 
-SOURCES = ("common.cu", "frames.cu", "fan.cu", "posterior.cu", "sums.cu")
+SOURCES = (
+    "common.cu",
+    "frames.cu",
+    "fan.cu",
+    "posterior.cu",
+    "sums.cu",
+    "shells.cu",
+)
 """Compiled as one text, in this order."""
 
 THREADS = 128
@@ -285,7 +292,7 @@ class Kernels:
         return out
 
     def sparse_product(self, matrix: tuple[Any, Any, Any], values: Any) -> Any:
-        """Sparse matrix times each row of a complex array; see `arrays.ArrayKind`."""
+        """Sparse matrix times each row of a complex array; see `arrays.Device`."""
         start, column, weight = matrix
         n_batch, n_columns = values.shape
         n_rows = len(start) - 1
@@ -296,6 +303,23 @@ class Kernels:
             "sparse_product", out.size, start, column, weight, values, *sizes, out
         )
         return out
+
+    def shell_products(self, first: Any, second: Any) -> Any:
+        """Sum products of two transforms over shells; see `arrays.Device`."""
+        box = first.shape[0]
+        n_shells = box // 2 + 1
+        # Planes apart first, so that no two threads add to the same sum.
+        sums = self.xp.empty((box, n_shells, 5), np.float64)
+        self._each(
+            "shell_products",
+            box * n_shells,
+            self._contiguous(first, np.complex64),
+            self._contiguous(second, np.complex64),
+            box,
+            n_shells,
+            sums,
+        )
+        return sums.sum(0).T
 
     def _groups(self, group: Any, n_groups: int) -> tuple[Any, Any]:
         """Members sorted by group in their own order, and where each group begins."""
