@@ -10,7 +10,6 @@ a tab that is not open wait until it is.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import weakref
 from collections import deque
@@ -21,6 +20,7 @@ import panel as pn
 import param
 
 from helixnb.dashboards.drawing import ChartPane
+from helixnb.dashboards.turns import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,8 @@ class SessionView(param.Parameterized):
         Name of the tab that is open.
     problem : str
         Message of the last action or drawing that failed, empty if none.
+    page : NotebookPage or None
+        Waited for before anything is drawn.
     """
 
     session = param.Parameter(allow_refs=False)
@@ -76,12 +78,12 @@ class SessionView(param.Parameterized):
     next_symmetry = param.NumericTuple(default=(0.0, 0.0), length=2)
     tab = param.String(default="")
     problem = param.String(default="")
+    page = param.Parameter(default=None, allow_refs=False)
 
     def __init__(self, session: Any, theme: str | None = None) -> None:
         if theme is None:
             theme = "dark" if pn.config.theme == "dark" else "light"
         super().__init__(session=session, theme=theme)
-        self._drawing = threading.Lock()
         self._posted: deque[Callable[[], object]] = deque()
         self._pending = False
         self._deferred = False
@@ -99,12 +101,13 @@ class SessionView(param.Parameterized):
         """Draw what changed; calls meanwhile make it draw once more.
 
         Never waits: the caller may be the thread that computes. A notebook is drawn
-        in the caller's thread. A served page may only be touched in its own, which
-        looks for news by itself: calls into Bokeh from other threads can get lost.
+        in the caller's thread, if it is its turn. A served page may only be touched in
+        its own, which looks for news by itself: calls into Bokeh from other threads can
+        get lost.
         """
         self._pending = True
         if self._document is None:
-            self._draw_pending()
+            PAGES.soon(self._draw_pending)
 
     def keep(
         self,
@@ -150,7 +153,7 @@ class SessionView(param.Parameterized):
         """
         self._posted.append(action)
         if self._document is None:
-            self._do_posted()
+            PAGES.soon(self._draw_pending)
 
     def _do_posted(self) -> None:
         while self._posted:
@@ -161,16 +164,16 @@ class SessionView(param.Parameterized):
                 self.report(error)
 
     def _draw_pending(self) -> None:
-        """Draw until nothing is new, unless somebody is at it already."""
+        """Draw until nothing is new, if there is a page to draw on."""
+        if self.page is not None and self.page.is_awaited:
+            return
         self._do_posted()
-        while self._is_due() and self._drawing.acquire(blocking=False):
+        while self._is_due():
             self._pending = False
             try:
                 self._draw()
             except Exception as error:
                 self.report(error)
-            finally:
-                self._drawing.release()
             if self._document is not None:
                 break  # the page is sent between two looks
 

@@ -14,17 +14,19 @@ import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.dashboards.live import SessionView
-from helixnb.dashboards.notebook_page import mend_page
+from helixnb.dashboards.notebook_page import NotebookPage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     View = Callable[..., pn.viewable.Viewable]
 
 WAITING = "Nothing to show yet: call session.step()."
 
 
-def on_ground(follow: SessionView, *shown: Any) -> pn.Column:
+def on_ground(
+    follow: SessionView, *shown: Any, others: Sequence[SessionView] = ()
+) -> pn.Column:
     """Lay out on the ground that the theme gives, in a page that works.
 
     Parameters
@@ -33,14 +35,29 @@ def on_ground(follow: SessionView, *shown: Any) -> pn.Column:
         Whose theme it is.
     *shown
         From top to bottom.
+    others : sequence of SessionView
+        What else is followed.
 
     Returns
     -------
     panel.Column
     """
+    follows = (follow, *others)
+
+    def opened(is_old: bool) -> None:
+        if is_old:
+            # Panel makes anew what it has removed.
+            ground.objects = [page]
+            ground.objects = [page, *shown]
+        for one in follows:
+            one.changed()
+
+    page = NotebookPage(opened, lambda: sum(one.event for one in follows))
+    for one in follows:
+        one.page = page
     ground = pn.Column(
+        page,
         *shown,
-        mend_page(),
         sizing_mode="stretch_width",
         styles=style.ground(follow.theme),
     )

@@ -194,4 +194,5 @@ def view(
                 for name, one in zip(names, (follow, other), strict=True)
             )
         ),
+        others=[other],
     )

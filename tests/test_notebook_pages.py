@@ -1,0 +1,235 @@
+"""What a notebook's page and the kernel say to each other, without a browser."""
+
+import os
+import signal
+import threading
+from typing import Any
+
+import panel as pn
+import pytest
+from bokeh.document import Document
+from bokeh.models import Plot
+from pyviz_comms import Comm, CommManager, JupyterComm
+
+from helixnb import Session, dashboards, initial, refinement
+from helixnb.dashboards.live import SessionView
+from helixnb.dashboards.stand_alone import on_ground
+from helixnb.dashboards.turns import Turns, uninterrupted
+from tests.standins import (
+    StandinParticles,
+    standin_initial_state,
+    standin_parameters,
+    standin_step,
+)
+
+SOON_S = 10
+
+
+class Outgoing(JupyterComm):
+    """Way to a page that opens when the test says so."""
+
+    def init(self) -> None:
+        self._comm = self
+
+    def send(self, *data: Any, **options: Any) -> None:
+        self.sent = [*getattr(self, "sent", []), (data, options)]
+
+
+class Channels(CommManager):
+    server_comm, client_comm = Outgoing, Comm
+
+
+class OpenedPage:
+    """A cell's output, and the page that shows it after `open`."""
+
+    def __init__(self, view: pn.viewable.Viewable) -> None:
+        document, outgoing = Document(), Channels.get_server_comm()
+        self.root = view.get_root(document, outgoing)
+        view._render_mimebundle(self.root, document, outgoing)
+        self.outgoing, self.incoming = view._comms[self.root.ref["id"]]
+
+    def open(self) -> None:
+        self.incoming._on_open({})
+
+    def titles(self) -> list[str]:
+        plots = self.root.select({"type": Plot})
+        return sorted(plot.title.text for plot in plots)
+
+
+@pytest.fixture(autouse=True)
+def channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pn.state, "_comm_manager", Channels)
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+    monkeypatch.setattr(initial, "initial_state", standin_initial_state)
+    monkeypatch.setattr(refinement, "step", standin_step())
+    particles: Any = StandinParticles()
+    return Session(particles, standin_parameters(), progress=False)
+
+
+# --- turns ----------------------------------------------------------------------------
+
+
+def test_work_waits_for_the_message_that_is_handled() -> None:
+    turns, done = Turns(), threading.Event()
+    with turns.handling():
+        thread = threading.Thread(target=turns.soon, args=[done.set])
+        thread.start()
+        thread.join(SOON_S)
+        assert not thread.is_alive()  # it left its work
+        assert not done.is_set()
+    assert done.is_set()
+
+
+def test_a_message_waits_for_the_work_that_is_done() -> None:
+    turns, order = Turns(), list[str]()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait(SOON_S)
+        order.append("work")
+
+    def handle() -> None:
+        with turns.handling():
+            order.append("message")
+
+    threads = [
+        threading.Thread(target=turns.soon, args=[work]),
+        threading.Thread(target=handle),
+    ]
+    threads[0].start()
+    begun.wait(SOON_S)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join(SOON_S)
+    assert order == ["work", "message"]
+
+
+def test_a_handler_sees_its_own_work_done() -> None:
+    turns, done = Turns(), list[int]()
+    with turns.handling():
+        turns.soon(lambda: done.append(1))
+        with turns.handling():
+            turns.soon(lambda: done.append(2))
+        assert done == [1, 2]
+
+
+def test_work_asked_for_by_work_comes_after_it() -> None:
+    turns, order = Turns(), list[str]()
+
+    def first() -> None:
+        turns.soon(lambda: order.append("second"))
+        order.append("first")
+
+    turns.soon(first)
+    assert order == ["first", "second"]
+
+
+def test_many_threads_never_work_at_once_and_lose_nothing() -> None:
+    turns, inside, done = Turns(), [0], [0]
+
+    def work() -> None:
+        inside[0] += 1
+        assert inside[0] == 1
+        done[0] += 1
+        inside[0] -= 1
+
+    def both() -> None:
+        for _ in range(200):
+            turns.soon(work)
+            with turns.handling():
+                work()
+
+    threads = [threading.Thread(target=both) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON_S)
+    assert done == [6 * 400]
+
+
+def test_ctrl_c_waits_until_what_is_sent_is_whole() -> None:
+    sent = list[str]()
+
+    def send() -> None:
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            sent.append("whole")
+
+    with pytest.raises(KeyboardInterrupt):
+        send()
+    assert sent == ["whole"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- pages ----------------------------------------------------------------------------
+
+
+def test_a_page_that_opens_late_shows_what_was_computed_before(
+    session: Session,
+) -> None:
+    page = OpenedPage(dashboards.fsc(session))
+    session.run(2, background=False)
+    assert not page.titles()  # it would not understand changes of what it lacks
+    page.open()
+    assert page.titles()[0].startswith("FSC of iteration 2")
+    assert page.outgoing.sent
+    session.step()
+    assert page.titles()[0].startswith("FSC of iteration 3")
+
+
+def test_a_page_opened_again_gets_everything_anew(session: Session) -> None:
+    page = OpenedPage(dashboards.fsc(session.step()))
+    page.open()
+    session.step()
+    known = {model.id for model in page.root.select({"type": Plot})}
+    page.open()
+    anew = {model.id for model in page.root.select({"type": Plot})}
+    assert not known & anew
+    assert page.titles()[0].startswith("FSC of iteration 2")
+
+
+def test_a_comparison_waits_for_its_page_with_both_sessions(session: Session) -> None:
+    branch = session.step().fork()
+    page = OpenedPage(dashboards.compare(session, branch))
+    before = page.titles()
+    branch.step()
+    assert page.titles() == before
+    page.open()
+    assert page.titles() != before
+
+
+def test_no_message_is_handled_while_an_iteration_is_drawn(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Panel would drop what the drawing thread has not sent yet."""
+    order, threads = list[str](), list[threading.Thread]()
+    view = dashboards.controls(session.step())
+    monkeypatch.setattr(view, "_on_msg", lambda *_: order.append("handled"))
+    page = OpenedPage(view)
+    page.open()
+    page.open()  # takes turns once
+    follow = SessionView(session)
+
+    def draw(_: Any) -> None:
+        thread = threading.Thread(target=page.incoming._on_msg, args=[{}])
+        thread.start()
+        thread.join(0.1)
+        threads.append(thread)
+        order.append("drawn")
+
+    follow.param.watch(draw, "results")
+    session.step()
+    threads[0].join(SOON_S)
+    assert order == ["drawn", "handled"]
+
+
+def test_a_file_or_a_served_page_needs_no_turn(session: Session) -> None:
+    follow = SessionView(session)
+    ground = on_ground(follow, pn.pane.HTML("text"))
+    ground.get_root(Document())
+    assert not follow.page.is_awaited
