@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from helixnb.core.candidates import candidates_of
 from helixnb.core.map_harmonics import MapHarmonics, map_harmonics
 from helixnb.core.masks import axial_window
-from helixnb.core.point_group import best_dyad, cyclic_scores, suggested
+from helixnb.core.point_group import (
+    TurnedOver,
+    best_dyad,
+    cyclic_scores,
+    suggested,
+)
 from helixnb.core.self_correlation import (
     SelfCorrelation,
     layer_power,
@@ -45,13 +50,13 @@ one."""
 
 @dataclass(frozen=True)
 class PreparedHalves:
-    """Both half-maps and their sum at one resolution and pair of radii.
+    """Both half-maps and their sum at one resolution and pair of radii; on the host.
 
     Parameters
     ----------
     half_A, half_B, joint : SelfCorrelation
-    harmonics : MapHarmonics
-        Of the sum.
+    turned : TurnedOver
+        The sum, for its dyads.
     resolution_A : float
     inner_diameter_A, outer_diameter_A : float
     """
@@ -59,7 +64,7 @@ class PreparedHalves:
     half_A: SelfCorrelation
     half_B: SelfCorrelation
     joint: SelfCorrelation
-    harmonics: MapHarmonics
+    turned: TurnedOver
     resolution_A: float
     inner_diameter_A: float
     outer_diameter_A: float
@@ -141,7 +146,7 @@ def prepare(
         correlation(half_A),
         correlation(half_B),
         correlation(both),
-        both,
+        TurnedOver.of(both),
         resolution_A,
         inner,
         outer,
@@ -227,7 +232,7 @@ def score(prepared: PreparedHalves, where: SearchRange) -> SymmetryScores:
         best,
         lags,
     )
-    dyad = best_dyad(prepared.harmonics, best.rise_A)
+    dyad = best_dyad(prepared.turned, best.rise_A)
     return SymmetryScores(
         half_A=half_A,
         half_B=half_B,

@@ -17,7 +17,13 @@ from helixnb.core.candidates import (
 from helixnb.core.map_harmonics import MapHarmonics, map_harmonics
 from helixnb.core.masks import axial_window
 from helixnb.core.optimum import refined
-from helixnb.core.point_group import Dyad, best_dyad, cyclic_scores, suggested
+from helixnb.core.point_group import (
+    Dyad,
+    TurnedOver,
+    best_dyad,
+    cyclic_scores,
+    suggested,
+)
 from helixnb.core.self_correlation import (
     SelfCorrelation,
     layer_power,
@@ -223,7 +229,7 @@ def test_a_dyad_is_found_where_it_is(azimuth_deg: float, height_px: float) -> No
     twist, rise_px = 30.0, 20.0 / PIXEL_A
     points = turned(helix(dihedral, twist, rise_px, 60.0), azimuth_deg, height_px)
     harmonics = _harmonics(blobs(points, BOX))
-    found = best_dyad(harmonics, 20.0)
+    found = best_dyad(TurnedOver.of(harmonics), 20.0)
     assert found.score == pytest.approx(1.0, abs=0.02)
     assert suggested(np.zeros(11), found, 1.0) == "D1"
     # Dyads repeat every half rise, turned by half the twist, and every half turn.
@@ -232,4 +238,4 @@ def test_a_dyad_is_found_where_it_is(azimuth_deg: float, height_px: float) -> No
     left = found.azimuth_deg - azimuth_deg - round(steps) * twist / 2
     assert abs((left + 45) % 90 - 45) < 2
     polar = _harmonics(_map(twist, 20.0))
-    assert best_dyad(polar, 20.0).score < 0.8
+    assert best_dyad(TurnedOver.of(polar), 20.0).score < 0.8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb import masking
+from helixnb import masking, twist_rise
 from helixnb.backend.arrays import to_host
 from helixnb.core.density_mask import density_distance
 from helixnb.core.fsc import half_map_fsc
@@ -115,3 +115,33 @@ def test_curves_of_the_fsc(device: Any, halves: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(
         found.substitution.corrected, expected.substitution.corrected, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("point_group", ["C1", "C2", "D1"])
+def test_search_of_the_symmetry(
+    device: Any, halves: NDArray[np.float32], point_group: str
+) -> None:
+    """What comes to the host is layer power, and the spectrum of dyads."""
+    parameters = PARAMETERS.changed(
+        point_group=point_group, search_twist_points=24, search_rise_points=16
+    )
+    cut = halves[..., 3:-4, 3:-4]
+    given = (PIXEL_A, parameters)
+    how = {"outer_radius_A": 36.0, "reached_A": 7.0}
+    expected = twist_rise.prepare(cut, *given, **how)
+    found = twist_rise.prepare(device.xp.asarray(cut), *given, **how)
+    for name in ("half_A", "half_B", "joint"):
+        a, b = (getattr(p, name).layers for p in (found, expected))
+        assert type(a.power) is np.ndarray
+        np.testing.assert_allclose(a.power, b.power, atol=1e-5 * b.power.max())
+        np.testing.assert_allclose(a.overlap, b.overlap, atol=1e-5)
+    spectrum = expected.turned.spectrum
+    np.testing.assert_allclose(
+        found.turned.spectrum, spectrum, atol=1e-5 * np.abs(spectrum).max()
+    )
+    assert parameters.symmetry is not None
+    where = twist_rise.search_range(parameters, parameters.symmetry)
+    a, b = (twist_rise.score(p, where) for p in (found, expected))
+    np.testing.assert_allclose(a.joint.score, b.joint.score, atol=1e-4)
+    assert a.joint.best_twist_deg == pytest.approx(b.joint.best_twist_deg, abs=0.01)
+    assert b.joint.best_score > 0.3

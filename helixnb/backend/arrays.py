@@ -152,3 +152,26 @@ def device_of(array: Any) -> Device | None:
     """
     kind = kind_of(array)
     return None if kind is None else kind.device(array)
+
+
+def send_sparse(matrix: Any, device: Device) -> tuple[Any, Any, Any]:
+    """Send a sparse matrix, for `Device.sparse_product`.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array of float32
+        Any matrix.
+    device : Device
+        Where to.
+
+    Returns
+    -------
+    tuple of array
+        Start of each row and columns (int32), and weights.
+    """
+    send = device.xp.asarray
+    return (
+        send(matrix.indptr.astype(np.int32)),
+        send(matrix.indices.astype(np.int32)),
+        send(matrix.data),
+    )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from helixnb.backend import fourier
-from helixnb.backend.arrays import Device, device_of
+from helixnb.backend.arrays import Device, device_of, send_sparse
 from helixnb.backend.interpolation import semicircle_kernel, semicircle_transform
 
 _NUFFT: dict[str, Any] = {"eps": 1e-4, "nthreads": 1}
@@ -188,32 +188,9 @@ def interpolation(points: PolarPoints) -> csr_array:
     return csr_array((weights.astype(np.float32), columns, first), shape=shape)
 
 
-def uploaded(matrix: csr_array, device: Device) -> tuple[Any, Any, Any]:
-    """Send a sparse matrix, for `Device.sparse_product`.
-
-    Parameters
-    ----------
-    matrix : scipy.sparse.csr_array of float32
-        Any matrix.
-    device : Device
-        Where to.
-
-    Returns
-    -------
-    tuple of array
-        Start of each row and columns (int32), and weights.
-    """
-    send = device.xp.asarray
-    return (
-        send(matrix.indptr.astype(np.int32)),
-        send(matrix.indices.astype(np.int32)),
-        send(matrix.data),
-    )
-
-
 @lru_cache(maxsize=8)
 def _uploaded(points: PolarPoints, transposed: bool, device: Device) -> Any:
     """Start of each row, columns and weights of the interpolation, on one device."""
     matrix = interpolation(points)
     matrix = csr_array(matrix.T) if transposed else matrix
-    return uploaded(matrix, device)
+    return send_sparse(matrix, device)

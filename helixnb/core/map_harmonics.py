@@ -14,13 +14,21 @@ one direction at moderate accuracy (1e-3) is enough.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from helixnb.backend import fourier
+from helixnb.backend.arrays import (
+    Device,
+    array_module,
+    device_of,
+    send_sparse,
+    to_host,
+)
 from helixnb.core.masks import soft_step
 from helixnb.core.search import harmonic_limit
 
@@ -138,12 +146,13 @@ def map_harmonics(
     -------
     MapHarmonics
     """
+    xp = array_module(volume)
     section = filament_crop(volume, pixel_size_A, outer_radius_A)
     k_per_px = min(pixel_size_A / resolution_A, 0.5)
-    length = sfft.next_fast_len(int(np.ceil(AXIAL_PADDING * len(volume))), real=True)
+    length = fourier.next_fast_len(int(np.ceil(AXIAL_PADDING * len(volume))), real=True)
     n_z = min(int(k_per_px * length), (length - 1) // 2) + 1
     width = section.shape[-1]
-    fine = sfft.next_fast_len(int(np.ceil(_FINER * width)))
+    fine = fourier.next_fast_len(int(np.ceil(_FINER * width)))
     mask = _mask(width, pixel_size_A, outer_radius_A, inner_radius_A)
     taper = _kernel_transform((np.arange(width) - width // 2) / fine)
     untapered = mask / (taper[:, None] * taper)
@@ -153,15 +162,16 @@ def map_harmonics(
     step = 1 / (_RADIAL_STEPS * radius_px)
     r = (np.arange(int(np.ceil(k_per_px / step))) + 0.5) * step
     m_max = harmonic_limit(1, 1, k_per_px * radius_px, cyclic)
-    turn = cyclic * sfft.next_fast_len(2 * m_max + 2)
-    polar = _polar(planes, fine, r, turn)
+    turn = cyclic * fourier.next_fast_len(2 * m_max + 2)
+    polar = _polar(planes, _PolarGrid(fine, len(r), step, turn))
     kept = np.arange(-m_max, m_max + 1) * cyclic
-    values = (sfft.fft(polar, axis=1, workers=-1) / np.float32(turn))[:, kept]
+    spectrum = fourier.fft(polar, axis=1, workers=-1)
+    values = (spectrum / np.float32(turn))[:, xp.asarray(kept)]
     z = np.arange(n_z) / length
     along = _window_transform(window, z)
-    tube = values[:, m_max, :1] * (along / along[0]).astype(np.complex64)
-    values[:, m_max] -= tube
-    values *= (np.hypot(r[:, None], z) <= k_per_px)[:, None]
+    along = xp.asarray((along / along[0]).astype(np.complex64))
+    values[:, m_max] -= values[:, m_max, :1] * along
+    values *= xp.asarray(np.hypot(r[:, None], z) <= k_per_px)[:, None]
     return MapHarmonics(
         values,
         r / pixel_size_A,
@@ -196,13 +206,19 @@ def _overlap(
     window alone would move the optimum. This one is the mean power of both copies
     where they meet, so that a perfect symmetry correlates to 1 at every lag.
     """
+    xp, device = array_module(section), device_of(section)
     axis = np.arange(len(mask)) - len(mask) // 2
     ring = np.rint(2 * np.hypot(axis[:, None], axis)).astype(np.int64)
-    mean = np.tensordot((window / window.sum()).astype(np.float32), section, 1)
-    count = np.maximum(np.bincount(ring.ravel()), 1)
-    tube = (np.bincount(ring.ravel(), mean.ravel()) / count)[ring]
-    structure = (section - tube.astype(np.float32)) * mask.astype(np.float32)
-    power = np.einsum("zyx,zyx->z", structure, structure, dtype=np.float64)
+    share = xp.asarray((window / window.sum()).astype(np.float32))
+    mean = xp.tensordot(share, section, 1).ravel()
+    count = np.bincount(ring.ravel())
+    if device is None:
+        sums = np.bincount(ring.ravel(), mean, len(count))
+    else:
+        sums = device.group_sums(mean, xp.asarray(ring.ravel()), len(count))
+    tube = (sums / xp.asarray(np.maximum(count, 1)))[xp.asarray(ring)]
+    structure = (section - tube.astype(np.float32)) * xp.asarray(mask, np.float32)
+    power = to_host(xp.einsum("zyx,zyx->z", structure, structure, dtype=np.float64))
     both = np.correlate(window * power, window, "full")
     n = len(window)
     shared: NDArray[np.float64] = both[n - 1 :] + both[n - 1 :: -1]
@@ -216,15 +232,16 @@ def _along_axis(
     length: int,
 ) -> NDArray[np.complex64]:
     """Mask, window and transform along z, the centre moved to the corner."""
-    half = len(section) // 2
-    padded = np.zeros((length, *mask.shape), np.float32)
-    thin, w = mask.astype(np.float32), window.astype(np.float32)[:, None, None]
+    xp, half = array_module(section), len(section) // 2
+    padded = xp.zeros((length, *mask.shape), np.float32)
+    thin = xp.asarray(mask, np.float32)
+    w = xp.asarray(window, np.float32)[:, None, None]
     above, below = padded[: len(section) - half], padded[length - half :]
-    np.multiply(section[half:], thin, out=above)
-    np.multiply(section[:half], thin, out=below)
+    xp.multiply(section[half:], thin, out=above)
+    xp.multiply(section[:half], thin, out=below)
     above *= w[half:]
     below *= w[:half]
-    return np.asarray(sfft.rfft(padded, axis=0, workers=-1), np.complex64)
+    return xp.asarray(fourier.rfft(padded, axis=0, workers=-1), np.complex64)
 
 
 def _window_transform(
@@ -235,39 +252,55 @@ def _window_transform(
     return np.asarray(np.exp(-2j * np.pi * np.outer(z, place)) @ window)
 
 
-def _polar(
-    planes: NDArray[np.complex64], fine: int, r: NDArray[np.float64], turn: int
-) -> NDArray[np.complex64]:
+@dataclass(frozen=True)
+class _PolarGrid:
+    """Circles on which planes are sampled."""
+
+    fine: int  # samples of the Cartesian grid along either axis
+    n_r: int
+    step: float  # of R, starting at half a step, cycles per pixel
+    turn: int  # samples of a circle
+
+    @property
+    def reach(self) -> int:
+        """Distance from the origin, in samples of the grid, to the last one needed."""
+        return int(np.ceil((self.n_r - 0.5) * self.step * self.fine)) + _TAPS // 2 + 1
+
+
+def _polar(planes: NDArray[np.complex64], grid: _PolarGrid) -> NDArray[np.complex64]:
     """Transform planes across the axis and sample them on circles.
 
     Returns
     -------
     ndarray of complex64, shape (n_r, turn, n_z)
     """
-    n_z, width, _ = planes.shape
-    reach = int(np.ceil(r[-1] * fine)) + _TAPS // 2 + 1
-    kept = np.arange(-reach, reach + 1) % fine
-    corner = (np.arange(width) - width // 2) % fine
+    xp, device = array_module(planes), device_of(planes)
+    (n_z, width, _), fine = planes.shape, grid.fine
+    kept = xp.asarray(np.arange(-grid.reach, grid.reach + 1) % fine)
+    corner = xp.asarray((np.arange(width) - width // 2) % fine)
     # Planes last, so that every sum over taps runs over contiguous memory.
-    rows = np.zeros((width, fine, n_z), np.complex64)
+    rows = xp.zeros((width, fine, n_z), np.complex64)
     rows[:, corner] = planes.transpose(1, 2, 0)
-    columns = np.zeros((fine, len(kept), n_z), np.complex64)
-    columns[corner] = sfft.fft(rows, axis=1, workers=-1)[:, kept]
-    grid = np.ascontiguousarray(sfft.fft(columns, axis=0, workers=-1)[kept])
-    theta = 2 * np.pi / turn * np.arange(turn)
+    columns = xp.zeros((fine, len(kept), n_z), np.complex64)
+    columns[corner] = fourier.fft(rows, axis=1, workers=-1)[:, kept]
+    square = fourier.fft(columns, axis=0, workers=-1)[kept].reshape(-1, n_z)
+    if device is not None:
+        sampled = device.sparse_product(_uploaded_taps(grid, device), square.T).T
+    else:
+        # A real matrix acts on real and imaginary parts alike.
+        parts = np.ascontiguousarray(square).view(np.float32)
+        sampled = (_interpolation(grid) @ parts).view(np.complex64)
+    return sampled.reshape(grid.n_r, grid.turn, n_z)
+
+
+@lru_cache(maxsize=2)
+def _interpolation(grid: _PolarGrid) -> csr_array:
+    """Sparse matrix from the Cartesian grid, -reach ... reach squared, to circles."""
+    theta = 2 * np.pi / grid.turn * np.arange(grid.turn)
+    r = (np.arange(grid.n_r) + 0.5) * grid.step
     y, x = np.outer(r, np.sin(theta)).ravel(), np.outer(r, np.cos(theta)).ravel()
-    taps = _interpolation(y * fine, x * fine, reach)
-    # A real matrix acts on real and imaginary parts alike.
-    sampled = taps @ grid.reshape(len(kept) ** 2, n_z).view(np.float32)
-    return sampled.view(np.complex64).reshape(len(r), turn, n_z)
-
-
-def _interpolation(
-    y: NDArray[np.float64], x: NDArray[np.float64], reach: int
-) -> csr_array:
-    """Sparse matrix from the grid -reach ... reach squared to points (y, x)."""
-    size = 2 * reach + 1
-    (iy, wy), (ix, wx) = _taps(y), _taps(x)
+    reach, size = grid.reach, 2 * grid.reach + 1
+    (iy, wy), (ix, wx) = _taps(y * grid.fine), _taps(x * grid.fine)
     flat = (iy + reach)[:, :, None] * size + (ix + reach)[:, None, :]
     weights = wy[:, :, None] * wx[:, None, :]
     n = _TAPS * _TAPS
@@ -276,6 +309,11 @@ def _interpolation(
         (weights.astype(np.float32).ravel(), flat.ravel(), ends),
         shape=(len(y), size * size),
     )
+
+
+@lru_cache(maxsize=2)
+def _uploaded_taps(grid: _PolarGrid, device: Device) -> tuple[Any, Any, Any]:
+    return send_sparse(_interpolation(grid), device)
 
 
 def _taps(

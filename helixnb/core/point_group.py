@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from helixnb.core.map_harmonics import MapHarmonics
 from helixnb.core.self_correlation import (
+    LayerPower,
     SelfCorrelation,
     dyad_spectrum,
     layer_power,
@@ -75,13 +76,40 @@ def cyclic_scores(correlation: SelfCorrelation) -> NDArray[np.float64]:
     )
 
 
-def best_dyad(harmonics: MapHarmonics, rise_A: float) -> Dyad:
+@dataclass(frozen=True)
+class TurnedOver:
+    """A map and its copy turned half way round x: what `best_dyad` needs of it.
+
+    Parameters
+    ----------
+    layers : LayerPower
+        Of the map, not averaged over any dyad.
+    spectrum : ndarray of complex128, shape (n_orders, n_z)
+        From `dyad_spectrum`.
+    """
+
+    layers: LayerPower
+    spectrum: NDArray[np.complex128]
+
+    @classmethod
+    def of(cls, harmonics: MapHarmonics) -> TurnedOver:
+        """Sum over radius, wherever the harmonics are.
+
+        Parameters
+        ----------
+        harmonics : MapHarmonics
+            The map.
+        """
+        return cls(layer_power(harmonics), dyad_spectrum(harmonics))
+
+
+def best_dyad(turned: TurnedOver, rise_A: float) -> Dyad:
     """Find the two-fold axis across the helix that a map agrees with best.
 
     Parameters
     ----------
-    harmonics : MapHarmonics
-        The map, not averaged over any dyad.
+    turned : TurnedOver
+        The map.
     rise_A : float
         Dyads repeat at half this distance, so they are sought within it.
 
@@ -89,8 +117,8 @@ def best_dyad(harmonics: MapHarmonics, rise_A: float) -> Dyad:
     -------
     Dyad
     """
-    layers = layer_power(harmonics)
-    table = periodic_table(dyad_spectrum(harmonics), layers)
+    layers = turned.layers
+    table = periodic_table(turned.spectrum, layers)
     length = 1 / (layers.z_per_A[1] - layers.z_per_A[0])
     n_theta, n_z = table.shape
     # Turned about a dyad at azimuth a and height h, theta and z become 2 a - theta

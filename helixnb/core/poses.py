@@ -159,7 +159,7 @@ def summarise(
     axial, azimuth = _modes(tables.reshape(n, level.n_axial, level.n_azimuth))
     squares = xp.einsum("csa,csa->c", posterior.weights, posterior.weights)
     spread = backend.group_sums(squares.astype(np.float64), cells.image, n)
-    poses = Poses(
+    found = Poses(
         polarity=polarity.astype(np.int8),
         polarity_probability=by_polarity.max(1),
         psi_deg=_wrapped(chunk.psi_prior_deg + mean(psi) + 180.0 * polarity),
@@ -172,7 +172,15 @@ def summarise(
         scale=fit.scale,
         scale_information=fit.information,
     )
-    return Poses(**{f.name: to_host(getattr(poses, f.name)) for f in fields(Poses)})
+    columns = {f.name: getattr(found, f.name) for f in fields(Poses)}
+    # One table, or a device would be waited for column by column.
+    table = to_host(xp.stack([c.astype(np.float64) for c in columns.values()]))
+    return Poses(
+        **{
+            name: row.astype(column.dtype)
+            for (name, column), row in zip(columns.items(), table, strict=True)
+        }
+    )
 
 
 def _heaviest(

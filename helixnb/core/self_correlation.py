@@ -24,6 +24,7 @@ import numpy as np
 import scipy.fft as sfft
 from numpy.typing import NDArray
 
+from helixnb.backend.arrays import array_module, to_host
 from helixnb.backend.kernels import sum_over_lags
 from helixnb.core.map_harmonics import MapHarmonics
 
@@ -123,13 +124,12 @@ def layer_power(harmonics: MapHarmonics, *, dihedral: bool = False) -> LayerPowe
     """
     values = harmonics.values
     if dihedral:
-        sign = _alternating(harmonics.orders)
-        values = np.asarray((values + sign * values.conj()) / 2, np.complex64)
-    squares = np.asarray(values.real**2 + values.imag**2)
-    power: NDArray[np.float64] = np.einsum("rnz,r->nz", squares, harmonics.r_per_A)
-    power[:, 1:] *= 2
+        xp = array_module(values)
+        sign = xp.asarray(_alternating(harmonics.orders))
+        values = xp.asarray((values + sign * values.conj()) / 2, np.complex64)
+    squares = values.real**2 + values.imag**2
     return LayerPower(
-        power,
+        _summed_over_radius(squares, harmonics),
         harmonics.orders,
         harmonics.z_per_A,
         harmonics.overlap,
@@ -154,10 +154,20 @@ def dyad_spectrum(harmonics: MapHarmonics) -> NDArray[np.complex128]:
     ndarray of complex128, shape (n_orders, n_z)
         On the scale of `layer_power`.
     """
-    squares = _alternating(harmonics.orders) * harmonics.values**2
-    spectrum = np.einsum("rnz,r->nz", squares, harmonics.r_per_A)
-    spectrum[:, 1:] *= 2
-    return np.asarray(spectrum)
+    values = harmonics.values
+    sign = array_module(values).asarray(_alternating(harmonics.orders))
+    return _summed_over_radius(sign * values**2, harmonics)
+
+
+def _summed_over_radius(
+    products: NDArray[Any], harmonics: MapHarmonics
+) -> NDArray[Any]:
+    """Integrate over R in double precision, conjugates counted; on the host."""
+    xp = array_module(products)
+    weight = xp.asarray(harmonics.r_per_A)
+    total: NDArray[Any] = to_host(xp.einsum("rnz,r->nz", products, weight))
+    total[:, 1:] *= 2
+    return total
 
 
 def _alternating(orders: NDArray[np.int64]) -> NDArray[np.float32]:

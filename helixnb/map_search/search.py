@@ -24,7 +24,13 @@ from helixnb.core.candidates import (
 )
 from helixnb.core.map_harmonics import MASK_EDGE_A, MapHarmonics, map_harmonics
 from helixnb.core.masks import axial_window
-from helixnb.core.point_group import HOLDS, best_dyad, cyclic_scores, suggested
+from helixnb.core.point_group import (
+    HOLDS,
+    TurnedOver,
+    best_dyad,
+    cyclic_scores,
+    suggested,
+)
 from helixnb.core.self_correlation import (
     SelfCorrelation,
     layer_power,
@@ -274,7 +280,7 @@ def _rotations(
     harmonics: MapHarmonics, correlation: SelfCorrelation, best: Candidate
 ) -> dict[str, Any]:
     """Agreement with the rotations of a point group."""
-    dyad = best_dyad(harmonics, best.rise_A)
+    dyad = best_dyad(TurnedOver.of(harmonics), best.rise_A)
     cyclic = cyclic_scores(correlation)
     return {
         "point_group": f"C{correlation.layers.cyclic}",
