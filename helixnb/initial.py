@@ -90,7 +90,7 @@ def _initial_state(
     if half is None:
         half = split_by_filament(particles.filament, rng)
     with job.clock("survey"):
-        image_power = mean_image_power(particles, rng, job.progress)
+        image_power = mean_image_power(particles, rng, job.backend, job.progress)
         ctf_power = mean_ctf_power(particles)
     diameter = parameters.outer_diameter_A
     radius = 0.45 * job.box_A if diameter is None else diameter / 2
@@ -173,7 +173,7 @@ def _given_density(
         density = initial_map * to_host(job.mask(survey, 1.0))
     density = lowpass(density, job.pixel, parameters.initial_lowpass_A)
     with job.clock("survey"):
-        filtered = mean_filtered_image(particles, rng, job.progress)
+        filtered = mean_filtered_image(particles, rng, job.backend, job.progress)
     band = job.band(parameters.initial_lowpass_A)
     scales = [
         contrast_scale(

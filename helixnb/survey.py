@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
-import scipy.fft as sfft
 from numpy.typing import NDArray
 
+from helixnb.backend import Backend, fourier
+from helixnb.backend.arrays import to_host
 from helixnb.core import ctf, images
-from helixnb.core.noise import ring_means, ring_power
+from helixnb.core.noise import ring_means, summed_power
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress
 
-_POWER_IMAGES = 1000
-_BATCH = 256
+_SURVEYED_IMAGES = 1000
+_AT_ONCE = 32
 _PROFILE_THRESHOLD = 0.1
 _PROFILE_MARGIN_PX = 3.0
 
 
 def mean_image_power(
-    particles: ParticleSet, rng: np.random.Generator, progress: Progress
+    particles: ParticleSet,
+    rng: np.random.Generator,
+    backend: Backend,
+    progress: Progress,
 ) -> NDArray[np.float64]:
     """Mean ring power of up to 1,000 normalised images.
 
@@ -28,6 +35,8 @@ def mean_image_power(
         The images.
     rng : numpy.random.Generator
         Chooses the images.
+    backend : Backend
+        Where it runs.
     progress : callable
         Told how many images are measured.
 
@@ -35,14 +44,49 @@ def mean_image_power(
     -------
     ndarray of float64, shape (box // 2 + 1,)
     """
-    n = min(len(particles), _POWER_IMAGES)
-    chosen = np.sort(rng.choice(len(particles), n, replace=False))
-    total = np.zeros(particles.box_px // 2 + 1)
-    for first in range(0, n, _BATCH):
-        progress("noise spectrum", first, n)
-        batch = chosen[first : first + _BATCH]
-        total += ring_power(images.normalise(particles.read(batch))) * len(batch)
-    return total / n
+    chosen = _chosen(particles, rng)
+
+    def power(places: range) -> Any:
+        return summed_power(_normalised(particles, chosen[places], backend))
+
+    total = _summed(power, len(chosen), "noise spectrum", backend, progress)
+    return ring_means(total / len(chosen), particles.box_px)
+
+
+def _chosen(particles: ParticleSet, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Images to be measured, in their order in the set."""
+    n = min(len(particles), _SURVEYED_IMAGES)
+    return np.sort(rng.choice(len(particles), n, replace=False))
+
+
+def _normalised(
+    particles: ParticleSet, index: NDArray[np.integer], backend: Backend
+) -> NDArray[np.float32]:
+    return images.normalise(backend.upload(particles.read(index)))
+
+
+def _summed(
+    measure: Callable[[range], Any],
+    n: int,
+    stage: str,
+    backend: Backend,
+    progress: Progress,
+) -> NDArray[np.float64]:
+    """Add up what is measured on a few of n images at a time; on the host."""
+
+    def parts() -> Iterator[range]:
+        for first in range(0, n, _AT_ONCE):
+            progress(stage, first, n)
+            yield range(first, min(first + _AT_ONCE, n))
+
+    def halves(places: range) -> list[range]:
+        middle = len(places) // 2
+        return [places[:middle], places[middle:]] if middle else [places]
+
+    total: Any = 0
+    for found in backend.map(measure, parts(), halves):
+        total = total + found
+    return np.asarray(to_host(total), np.float64)
 
 
 def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
@@ -73,7 +117,10 @@ def mean_ctf_power(particles: ParticleSet) -> NDArray[np.float64]:
 
 
 def mean_filtered_image(
-    particles: ParticleSet, rng: np.random.Generator, progress: Progress
+    particles: ParticleSet,
+    rng: np.random.Generator,
+    backend: Backend,
+    progress: Progress,
 ) -> NDArray[np.float64]:
     """Mean over images and rings of CTF times transform, of up to 1,000 images.
 
@@ -83,6 +130,8 @@ def mean_filtered_image(
         The images.
     rng : numpy.random.Generator
         Chooses the images.
+    backend : Backend
+        Where it runs.
     progress : callable
         Told how many images are measured.
 
@@ -91,21 +140,22 @@ def mean_filtered_image(
     ndarray of float64, shape (2, box // 2 + 1)
         Real part, about the image centre; of every other image, and of those between.
     """
-    box, n = particles.box_px, min(len(particles), _POWER_IMAGES)
-    chosen = np.sort(rng.choice(len(particles), n, replace=False))
+    box, xp = particles.box_px, backend.xp
+    chosen = _chosen(particles, rng)
     contrast = ctf.coefficients(particles)[chosen]
-    kx = sfft.rfftfreq(box, particles.pixel_size_A)[None, :]
-    ky = sfft.fftfreq(box, particles.pixel_size_A)[:, None]
-    total = np.zeros((2, box, box // 2 + 1))
-    for first in range(0, n, _BATCH):
-        progress("contrast", first, n)
-        batch = slice(first, first + _BATCH)
-        normalised = images.normalise(particles.read(chosen[batch]))
-        spectra = sfft.rfft2(sfft.ifftshift(normalised, axes=(1, 2)), workers=-1)
-        for i, spectrum in enumerate(spectra):
-            factor = ctf.evaluate(contrast[first + i], kx, ky)
-            total[(first + i) % 2] += spectrum.real * factor
-    counts = np.array([(n + 1) // 2, n // 2])
+    kx = xp.asarray(fourier.rfftfreq(box, particles.pixel_size_A))[None, :]
+    ky = xp.asarray(fourier.fftfreq(box, particles.pixel_size_A))[:, None]
+
+    def filtered(places: range) -> Any:
+        stack = _normalised(particles, chosen[places], backend)
+        spectra = fourier.rfft2(fourier.ifftshift(stack, axes=(1, 2)))
+        coefficients = xp.asarray(contrast[places].T[..., None, None])
+        real = spectra.real * ctf.evaluate(coefficients, kx, ky)
+        odd = places[0] % 2
+        return xp.stack([real[odd::2].sum(0), real[1 - odd :: 2].sum(0)])
+
+    total = _summed(filtered, len(chosen), "contrast", backend, progress)
+    counts = np.array([(len(chosen) + 1) // 2, len(chosen) // 2])
     return ring_means(total / np.maximum(counts, 1)[:, None, None], box)
 
 

@@ -157,12 +157,17 @@ def _same_poses(found: State, expected: State) -> None:
         assert np.mean(np.isclose(a, b, rtol=1e-3, atol=2e-2)) > 0.97, field.name
 
 
+@pytest.mark.parametrize("values", [{}, {"cylindrical_model": True}])
 def test_the_first_density_is_that_of_the_cpu(
-    particles: ParticleSet, standin: Standin
+    particles: ParticleSet, standin: Standin, values: dict[str, object]
 ) -> None:
-    parameters = _parameters()
+    """From the images, and a cylinder on their scale; with what was surveyed for it."""
+    parameters = _parameters(**values)
     cpu = initial_state(particles, parameters, get_backend("cpu"), 3, _quiet)
     device = initial_state(particles, parameters, standin.backend, 3, _quiet)
+    np.testing.assert_allclose(
+        device.survey.image_power, cpu.survey.image_power, rtol=1e-5
+    )
     scale = np.abs(cpu.half_maps).max()
     assert np.abs(device.half_maps - cpu.half_maps).max() < 1e-3 * scale
     np.testing.assert_allclose(

@@ -109,7 +109,8 @@ def test_scale_of_a_density_is_that_of_the_images(
 ) -> None:
     particles = ParticleSet.from_star(data.particles_star)
     rng = np.random.default_rng(0)
-    filtered = mean_filtered_image(particles, rng, lambda *_: None).mean(0)
+    cpu = get_backend("cpu")
+    filtered = mean_filtered_image(particles, rng, cpu, lambda *_: None).mean(0)
     power = mean_ctf_power(particles)
     scale = contrast_scale(truth, filtered, power, 7, 1.0)
     assert contrast_scale(5 * truth, filtered, power, 7, 1.0) == pytest.approx(

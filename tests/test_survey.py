@@ -5,11 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helixnb.backend import get_backend
 from helixnb.core import ctf, images
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.survey import filament_radius_px, mean_ctf_power, mean_image_power
+from helixnb.survey import (
+    filament_radius_px,
+    mean_ctf_power,
+    mean_filtered_image,
+    mean_image_power,
+)
 from tests.oracles import contrast
+
+CPU = get_backend("cpu")
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -33,7 +41,7 @@ def particles(tmp_path_factory: pytest.TempPathFactory) -> ParticleSet:
 def test_image_power_is_the_mean_over_normalised_images(
     particles: ParticleSet, rng: np.random.Generator
 ) -> None:
-    found = mean_image_power(particles, rng, _silent)
+    found = mean_image_power(particles, rng, CPU, _silent)
     stack = images.normalise(particles.read(np.arange(len(particles)))).astype(float)
     power = (np.abs(np.fft.fft2(stack)) ** 2).mean(0)
     axis = np.fft.fftfreq(48, 1 / 48)
@@ -46,10 +54,34 @@ def test_image_power_tells_what_it_does(
     particles: ParticleSet, rng: np.random.Generator
 ) -> None:
     told = []
-    mean_image_power(particles, rng, lambda *event: told.append(event))
+    mean_image_power(particles, rng, CPU, lambda *event: told.append(event))
     assert told
     stage, done, total = told[0]
     assert (stage, done, total) == ("noise spectrum", 0, len(particles))
+
+
+@pytest.mark.parametrize("n", [33, 40])
+def test_filtered_image_is_the_mean_over_every_other_image(
+    particles: ParticleSet, n: int
+) -> None:
+    """Against one image at a time; the two parts do not depend on how many are read."""
+    some = particles.subset(np.arange(n))
+    found = mean_filtered_image(some, np.random.default_rng(0), CPU, _silent)
+    stack = images.normalise(some.read(np.arange(n))).astype(float)
+    spectra = np.fft.fft2(np.fft.ifftshift(stack, axes=(1, 2))).real
+    k = np.fft.fftfreq(48, some.pixel_size_A)
+    kx, ky = k[None, :], k[:, None]
+    optics = ctf.coefficients(some)
+    filtered = [
+        s * ctf.evaluate(c, kx, ky) for s, c in zip(spectra, optics, strict=True)
+    ]
+    ring = np.rint(np.hypot(kx, ky) * 48 * some.pixel_size_A).astype(int)
+    for part in (0, 1):
+        mean = np.mean(filtered[part::2], axis=0)
+        expected = [mean[ring == r].mean() for r in range(25)]
+        scale = np.abs(expected).max()
+        # Of an even box the last row and column stand for both signs.
+        np.testing.assert_allclose(found[part, :24], expected[:24], atol=1e-3 * scale)
 
 
 def test_ctf_power_is_the_mean_over_images_and_directions(
@@ -110,5 +142,5 @@ def test_survey_writes_nothing(
 ) -> None:
     folder = Path(particles.source).parent
     before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
-    mean_image_power(particles, rng, _silent)
+    mean_image_power(particles, rng, CPU, _silent)
     assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == before

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.backend.arrays import array_module
 from helixnb.particles import ParticleSet
 
 
@@ -65,21 +66,23 @@ def evaluate(
     kx_per_A: NDArray[np.float64],
     ky_per_A: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """CTF of one image at given frequencies: the plain form of the formula.
+    """CTF at given frequencies: the plain form of the formula.
 
     Parameters
     ----------
-    coefficient : ndarray of float64, shape (6,)
-        One row of `coefficients`.
+    coefficient : ndarray of float64, shape (6, ...)
+        One row of `coefficients`; or all of them as columns, with axes of length 1 for
+        the frequencies.
     kx_per_A, ky_per_A : ndarray of float64
         Frequencies in the image's own axes, 1/A.
 
     Returns
     -------
-    ndarray of float64, broadcast shape of the frequencies
+    ndarray of float64, broadcast shape of coefficients and frequencies
     """
+    xp = array_module(kx_per_A)
     mean, half, azimuth, k2, k4, constant = coefficient
     s2 = kx_per_A**2 + ky_per_A**2
-    defocus = mean + half * np.cos(2 * (np.arctan2(ky_per_A, kx_per_A) - azimuth))
-    value: NDArray[np.float64] = np.sin(k2 * defocus * s2 - k4 * s2**2 + constant)
+    defocus = mean + half * xp.cos(2 * (xp.arctan2(ky_per_A, kx_per_A) - azimuth))
+    value: NDArray[np.float64] = xp.sin(k2 * defocus * s2 - k4 * s2**2 + constant)
     return value

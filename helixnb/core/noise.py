@@ -17,8 +17,8 @@ from helixnb.backend.arrays import array_module, to_host
 from helixnb.core.maximization import Accumulator
 
 
-def ring_power(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean power of images in each ring.
+def summed_power(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sum over images of the squared moduli of their transforms.
 
     Parameters
     ----------
@@ -27,11 +27,12 @@ def ring_power(images: NDArray[np.float32]) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (box // 2 + 1,)
+    ndarray of float64, shape (box, box // 2 + 1)
+        As `scipy.fft.rfft2` lays them out; `ring_means` averages over rings.
     """
-    spectrum = fourier.rfft2(images, workers=-1)
-    power = (np.abs(spectrum) ** 2).mean(0, dtype=np.float64)
-    return ring_means(power, images.shape[-1])
+    power = array_module(images).abs(fourier.rfft2(images)) ** 2
+    total: NDArray[np.float64] = power.sum(0, dtype=np.float64)
+    return total
 
 
 def ring_means(values: NDArray[np.float64], box_px: int) -> NDArray[np.float64]:
