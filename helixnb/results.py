@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from helixnb.core.fsc import resolution_A
+from helixnb.core.search import STEP_FRACTION
 from helixnb.symmetry import HelicalSymmetry
 
 if TYPE_CHECKING:
@@ -290,9 +291,14 @@ def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
     xarray.Dataset
         Over ``particle``; angles in degrees by RELION's convention, shifts in
         angstrom. ``psi_deviation`` is what is left of psi after its prior and the
-        polarity; ``position`` runs along the filament as it was picked.
+        polarity; ``position`` runs along the filament as it was picked. What was
+        searched in steps has the finest as its attribute ``search_step``, in its own
+        unit: axial shifts and azimuths lie between steps.
     """
     poses, pixel = state.poses, particles.pixel_size_A
+    step_A = STEP_FRACTION * state.align_resolution_A
+    tilt_step_deg = float(np.rad2deg(step_A / state.survey.outer_radius_A))
+    steps = {"transverse_shift": step_A, "tilt": tilt_step_deg}
     deviation = poses.psi_deg - particles.psi_prior_deg - 180.0 * poses.polarity
     degree, angstrom = "degree", "angstrom"
     columns: dict[str, tuple[ArrayLike, str, str]] = {
@@ -318,11 +324,14 @@ def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
         "effective_poses": (poses.effective_poses, "1", "poses that share the image"),
         "log_evidence": (poses.log_evidence, "1", "log evidence over pure noise"),
     }
-    return xr.Dataset(
+    labelled = xr.Dataset(
         {name: variable("particle", *column) for name, column in columns.items()},
         {"particle": np.arange(len(particles))},
         {"iteration": state.iteration, "source": str(particles.source)},
     )
+    for name, step in steps.items():
+        labelled[name].attrs["search_step"] = step
+    return labelled
 
 
 def wrapped_deg(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:

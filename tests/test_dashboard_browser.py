@@ -457,7 +457,7 @@ TITLES = {
     "fsc": "FSC of iteration 3",
     "guinier": "Guinier plot",
     "layer_lines": "Layer lines",
-    "means": "mean of",
+    "means": "Mean of",
     "noise_spectrum": "Noise spectrum",
     "orientations": "Viewing directions",
     "particles": "Worst explained images",

@@ -228,9 +228,29 @@ def test_histograms_count_every_segment_once(name: str) -> None:
     table = results.orientations(standin_state(3), particles)
     (bars,) = orientations.histogram(table, name).layers
     assert bars.columns["top"].sum() == len(particles)
-    values = table[name].to_numpy()
+    values = table[name].to_numpy() - (90 if name == "tilt" else 0)
     inside = (values >= bars.columns["left"][3]) & (values < bars.columns["right"][3])
     assert bars.columns["top"][3] == inside.sum()
+
+
+def test_bins_are_whole_steps_of_the_search(rng: np.random.Generator) -> None:
+    step = 2.36
+    found = xr.DataArray((rng.integers(-4, 4, 500) + 0.5) * step, dims="particle")
+    found.attrs["search_step"] = step
+    table = xr.Dataset({"transverse_shift": found})
+    (bars,) = orientations.histogram(table, "transverse_shift").layers
+    # Poses on a grid fill every bin: none falls between two of its places.
+    assert bars.columns["top"].tolist() == np.histogram(found, 8)[0].tolist()
+
+
+@pytest.mark.parametrize(("limit", "step"), [(15.0, 3.07), (9.0, 0.05), (0.001, 2.0)])
+def test_bins_are_few_and_reach_the_limit(limit: float, step: float) -> None:
+    edges = orientations.bin_edges(limit, step)
+    widths = np.diff(edges) / step
+    np.testing.assert_allclose(widths, np.round(widths[0]))
+    np.testing.assert_allclose(edges, -edges[::-1], atol=1e-12)
+    assert edges[-1] >= limit > edges[-1] - 2 * (edges[1] - edges[0]) or len(edges) == 3
+    assert len(edges) <= orientations.MOST_BINS + 3
 
 
 # --- score map --------------------------------------------------------------------
@@ -248,7 +268,8 @@ def test_score_map_is_brightest_at_the_optimum() -> None:
 
 
 def place_of(chart: Chart, label: str) -> tuple[float, float]:
-    ((x, y),) = np.column_stack([chart.layer(label).columns[c] for c in "xy"])
+    marks = labelled(chart, "scatter")[label]
+    ((x, y),) = np.column_stack([marks.columns[c] for c in "xy"])
     return float(x), float(y)
 
 
@@ -262,6 +283,24 @@ def test_score_map_marks_both_halves_the_joint_optimum_and_what_comes_next() -> 
     assert place_of(drawn, "half B") == (half_b.best_twist_deg, half_b.best_rise_A)
     assert place_of(drawn, "joint") == (TWIST_DEG, RISE_A)
     assert place_of(drawn, "next iteration") == (-60.5, 14.1)
+
+
+def test_cross_hairs_go_through_the_optimum_of_each_half() -> None:
+    found = results.score_map(standin_state(4))
+    assert found is not None
+    drawn = score_map.plot(found)
+    for name, label in (("half_A", "half A"), ("half_B", "half B"), ("joint", "joint")):
+        best = found[name].attrs
+        (twist_deg,) = labelled(drawn, "vspan")[label].columns["x"]
+        (rise_A,) = labelled(drawn, "hspan")[label].columns["y"]
+        assert (twist_deg, rise_A) == (best["best_twist_deg"], best["best_rise_A"])
+
+
+def test_what_does_not_change_is_not_blown_up() -> None:
+    low, high = convergence.limits_of([np.full(5, 28.1)], 0.02)
+    assert (high + low) / 2 == pytest.approx(28.1)
+    assert high - low >= 0.02
+    assert convergence.limits_of([np.ones(5)], 1.0, from_zero=True)[0] == 0
 
 
 def test_candidates_on_the_map_are_marked_with_their_rank(session: Session) -> None:
@@ -382,7 +421,7 @@ def test_a_slider_moves_its_slice_only(session: Session) -> None:
     sliders["z (Å)"].value = 4 * PIXEL_SIZE_A
     shown = [pane.object.title for pane in plots(page)]
     slices_shown = ["xy at z = 12.0 Å", "xz at y = 0.0 Å", "yz at x = 0.0 Å"]
-    assert shown == [*slices_shown, "sum along y"]
+    assert shown == [*slices_shown, "Sum along y"]
 
 
 # --- parameters and buttons -------------------------------------------------------

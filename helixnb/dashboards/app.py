@@ -32,6 +32,13 @@ from helixnb.dashboards.views import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SHOWN = (
+    "FSC curves and the twist-rise score map; slices, surface and projections of the "
+    "map; viewing directions, tilts and shifts; filaments one by one; worst and best "
+    "images; layer lines; and the course of the refinement"
+)
+"""What the tabs hold, told before there is anything to plot."""
+
 _OTHER = {"light": "Dark", "dark": "Light"}
 """What a theme can be changed to."""
 
@@ -194,6 +201,7 @@ def _welcome(follow: SessionView) -> pn.pane.HTML:
         "until converged. The first builds an initial density from the images. "
         "Parameters can be changed at any time: each iteration reads "
         "them once, when it starts.</p>"
+        f"<p>Then shown here: {SHOWN}.</p>"
         + "".join(f"<p>{html.escape(note)}</p>" for note in follow.session.foreword),
         sizing_mode="stretch_width",
         styles={

@@ -100,6 +100,6 @@ def _plot(
             (float(np.nanmin(values)), float(np.nanmax(values))),
             bar="",
         ),
-        size={"width": _WIDTH_PX, "height": _HEIGHT_PX, "sizing_mode": "fixed"},
+        size={"width": _WIDTH_PX, "height": _HEIGHT_PX},
         tools=True,
     )

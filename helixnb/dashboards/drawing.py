@@ -76,7 +76,7 @@ class Drawing:
     """
 
     def __init__(self, chart: Chart, theme: str = "light") -> None:
-        size = chart.size if "frame_width" in chart.size else _filling(chart.size)
+        size = chart.size if "frame_width" in chart.size else _sized(chart.size)
         self._title = Title(text=chart.title)
         self.figure: Any = figure(
             title=self._title,
@@ -86,7 +86,7 @@ class Drawing:
             y_axis_type="log" if chart.y.log else "linear",
             **size,
         )
-        self.figure.toolbar.logo = None
+        self.figure.toolbar.update(logo=None, stylesheets=[style.TOOLBAR_CSS])
         self.figure.grid.visible = chart.grid
         self._mapper = LinearColorMapper(
             palette=["black"], nan_color="rgba(0, 0, 0, 0)"
@@ -243,8 +243,9 @@ class Drawing:
             style.dress(self.figure, style.THEMES[theme])
 
 
-def _filling(size: Any) -> dict[str, Any]:
-    return {"sizing_mode": "stretch_width", **size}
+def _sized(size: Any) -> dict[str, Any]:
+    """Fill the place, unless a width is asked for."""
+    return {"sizing_mode": "fixed" if "width" in size else "stretch_width", **size}
 
 
 def _same(new: Any, old: Any) -> bool:

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
     from helixnb.dashboards.live import SessionView
 
-UNIT_SUFFIXES = ("_deg", "_A", "_percent")
-SYMBOLS = {"deg": "°", "A": "Å"}
+UNIT_SUFFIXES = ("_deg", "_A", "_A2", "_percent")
+SYMBOLS = {"deg": "°", "A": "Å", "A^2": "Å²"}
+WORDS = {"fsc": "FSC", "sd": "s.d.", "nonuniform": "non-uniform"}
+"""Parts of names that are read differently."""
+
 OPEN_GROUP = "Helical symmetry"
-WIDGET_PX = 140
-GROUP_PX = 100
+WIDGET_PX = 152
+GROUP_PX = 175
+HELP_PX = 20
 ECHO_SECONDS = 5.0
+GROUP_OF = {f.name: f.metadata["group"] for f in dataclasses.fields(Parameters)}
 
 
 def label_of(name: str, unit: str) -> str:
@@ -45,12 +50,16 @@ def label_of(name: str, unit: str) -> str:
     --------
     >>> label_of("rise_extent_percent", "%")
     'Rise extent (%)'
+    >>> label_of("max_iterations", "iterations")
+    'Max iterations'
     """
     for suffix in UNIT_SUFFIXES:
         name = name.removesuffix(suffix)
-    words = name.replace("_", " ")
-    text = words[:1].upper() + words[1:]
-    return f"{text} ({SYMBOLS.get(unit, unit)})" if unit else text
+    words = [WORDS.get(word, word) for word in name.split("_")]
+    text = " ".join(words)
+    text = text[:1].upper() + text[1:]
+    # What is counted is often in the name already.
+    return f"{text} ({SYMBOLS.get(unit, unit)})" if unit not in {"", *words} else text
 
 
 def help_of(field: dataclasses.Field[Any]) -> str:
@@ -102,7 +111,7 @@ def make_widget(field: dataclasses.Field[Any], value: Any) -> pn.widgets.Widget:
         "sizing_mode": "stretch_width",
     }
     if "bool" in kind:
-        return pn.widgets.Checkbox(**common)
+        return pn.widgets.Checkbox(**common | {"sizing_mode": None})
     common["description"] = help_of(field)
     if meta["choices"]:
         return pn.widgets.Select(options=list(meta["choices"]), **common)
@@ -122,33 +131,46 @@ def _step(field: dataclasses.Field[Any]) -> float:
     return 0.05 if field.metadata["high"] <= 1 else 0.5
 
 
-def _in_a_row(least_px: int) -> dict[str, Any]:
-    """Layout of something that shares a row and wraps when the page is narrow."""
-    return {
-        "sizing_mode": "stretch_width",
-        "min_width": least_px,
-        "styles": {"flex": f"1 1 {least_px}px"},
-    }
+def _placed(
+    widget: pn.widgets.Widget, field: dataclasses.Field[Any]
+) -> pn.viewable.Viewable:
+    """Widget with its help; that of a box to tick is beside it, level with fields."""
+    if not isinstance(widget, pn.widgets.Checkbox):
+        return widget
+    meaning = pn.widgets.TooltipIcon(value=help_of(field), width=HELP_PX, margin=0)
+    return pn.Row(widget, meaning, margin=(22, 0, 0, 0), align="start")
 
 
-def _card(title: str, widgets: list[pn.widgets.Widget]) -> pn.Card:
-    """Group of parameters, folded away until wanted."""
-    row = _in_a_row(GROUP_PX)
-    row["styles"] = {
-        "flex": f"1 1 {8 * len(title) + 52}px",
-        "border": "1px solid var(--hx-grid)",
-        "box-shadow": "none",
-    }
+def _in_columns(placed: list[pn.viewable.Viewable], least_px: int) -> pn.Column:
+    """Lay out in columns of one width, as many as the page is wide."""
+    columns = f"repeat(auto-fill, minmax({least_px}px, 1fr))"
+    grid = {"display": "grid", "grid-template-columns": columns}
+    inner = pn.Column(*placed, sizing_mode="stretch_width", styles=grid)
+    # What folds away sets how its content is displayed: not the grid itself.
+    return pn.Column(inner, sizing_mode="stretch_width")
+
+
+def _card(title: str, placed: list[pn.viewable.Viewable]) -> pn.Card:
+    """Group of parameters, folded away until wanted; open, it takes the whole row."""
+    look = {"border": "1px solid var(--hx-grid)", "box-shadow": "none"}
     text = {"font-size": "13px", "font-weight": "600", "white-space": "nowrap"}
-    return pn.Card(
-        *widgets,
+    folded = look | {"flex": f"1 1 {8 * len(title) + 52}px"}
+    card = pn.Card(
+        _in_columns(placed, GROUP_PX),
         header=pn.pane.HTML(title, styles=text),
         collapsed=True,
         margin=3,
         header_background="var(--hx-panel)",
         header_color="var(--hx-ink)",
-        **row,
+        sizing_mode="stretch_width",
+        styles=folded,
     )
+
+    def widen(change: Any) -> None:
+        card.styles = folded if change.new else look | {"flex": "1 1 100%"}
+
+    card.param.watch(widen, "collapsed")
+    return card
 
 
 class ParameterWidgets:
@@ -172,20 +194,21 @@ class ParameterWidgets:
         self._refreshing_thread = 0
         self._shown: dict[str, dict[Any, float]] = {}
         self.widgets: dict[str, pn.widgets.Widget] = {}
-        groups: dict[str, list[pn.widgets.Widget]] = {}
+        groups: dict[str, list[pn.viewable.Viewable]] = {}
         for field in dataclasses.fields(Parameters):
             widget = make_widget(field, getattr(self._session.parameters, field.name))
             widget.stylesheets = [style.WIDGET_CSS]
             widget.param.watch(self._setter(field.name), "value")
             self.widgets[field.name] = widget
-            groups.setdefault(field.metadata["group"], []).append(widget)
+            groups.setdefault(field.metadata["group"], []).append(
+                _placed(widget, field)
+            )
         first = groups.pop(OPEN_GROUP)
-        for widget in first:
-            widget.param.update(**_in_a_row(WIDGET_PX))
+        self._cards = {title: _card(title, group) for title, group in groups.items()}
         self.layout = pn.Column(
-            pn.FlexBox(*first, sizing_mode="stretch_width"),
+            _in_columns(first, WIDGET_PX),
             pn.FlexBox(
-                *(_card(*group) for group in groups.items()),
+                *self._cards.values(),
                 sizing_mode="stretch_width",
                 align_items="flex-start",
             ),
@@ -225,5 +248,9 @@ class ParameterWidgets:
                     self._shown.setdefault(name, {})[value] = time.monotonic()
                     widget.value = value
                 widget.css_classes = ["hx-changed"] if name in marked else []
+            edited = {GROUP_OF[name] for name in marked}
+            for title, card in self._cards.items():
+                ink = "edited" if title in edited else "ink"
+                card.header_color = f"var(--hx-{ink})"
         finally:
             self._refreshing_thread = 0

@@ -164,6 +164,6 @@ def montage(
         size={
             "frame_width": int((width + left) / size * tile_px),
             "frame_height": int(top / size * tile_px),
-            "outline_line_color": None,
+            "outline_line_alpha": 0.0,
         },
     )

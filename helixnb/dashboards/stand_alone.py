@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     View = Callable[..., pn.viewable.Viewable]
 
-WAITING = "Nothing to show yet: call session.step()."
+WAITING = "{what} Shown here after the first iteration: call session.step()."
 
 
 def on_ground(
@@ -73,8 +73,8 @@ def stand_alone(*, needs_results: bool = True) -> Callable[[View], View]:
     Parameters
     ----------
     needs_results : bool
-        Of a session without results a sentence is shown, and the view once there are
-        some.
+        Of a session without results a sentence says what will be shown, taken from
+        the first line of the view's docstring, and the view comes once there are some.
 
     Returns
     -------
@@ -89,8 +89,9 @@ def stand_alone(*, needs_results: bool = True) -> Callable[[View], View]:
                 return view(session, *args, **options)
             follow = SessionView(session)
             make = partial(view, follow, *args, **options)
+            what = (view.__doc__ or "").partition("\n")[0]
             if needs_results:
-                return on_ground(follow, _once_there_are_results(follow, make))
+                return on_ground(follow, _once_there_are_results(follow, make, what))
             return on_ground(follow, make())
 
         return shown
@@ -99,11 +100,12 @@ def stand_alone(*, needs_results: bool = True) -> Callable[[View], View]:
 
 
 def _once_there_are_results(
-    follow: SessionView, make: Callable[[], pn.viewable.Viewable]
+    follow: SessionView, make: Callable[[], pn.viewable.Viewable], what: str
 ) -> pn.Column:
     # Bound, so that it keeps alive what will fill its place.
     sentence = pn.bind(
-        lambda filled: "" if filled else WAITING, follow.param.has_results
+        lambda filled: "" if filled else WAITING.format(what=what),
+        follow.param.has_results,
     )
     place = pn.Column(pn.pane.HTML(sentence), sizing_mode="stretch_width")
 

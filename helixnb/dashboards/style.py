@@ -66,6 +66,8 @@ class Theme:
         Ground of plots.
     ink, grid : str
         Text, and thin lines.
+    line, handle : str
+        Edges of fields and sliders, and what is taken hold of.
     error, edited, flag : tuple of str
         Text and ground of messages.
     """
@@ -75,6 +77,8 @@ class Theme:
     plot: str
     ink: str
     grid: str
+    line: str
+    handle: str
     error: tuple[str, str]
     edited: tuple[str, str]
     flag: tuple[str, str]
@@ -87,6 +91,8 @@ class Theme:
             "panel": self.panel,
             "ink": self.ink,
             "grid": self.grid,
+            "line": self.line,
+            "handle": self.handle,
             "accent": JOINT,
             "error": self.error[0],
             "error-ground": self.error[1],
@@ -114,6 +120,8 @@ THEMES = {
         plot="#FFFFFF",
         ink="#2B2F36",
         grid="#E5E7EB",
+        line="#C3C9D1",
+        handle="#FFFFFF",
         error=("#B3261E", "#FDECEA"),
         edited=("#B84A00", "#FFF6F0"),
         flag=("#7A4B00", "#FFF7E0"),
@@ -124,6 +132,8 @@ THEMES = {
         plot="#22272D",
         ink="#E2E6EA",
         grid="#3A414A",
+        line="#555E69",
+        handle="#AEB6C0",
         error=("#FFB4AB", "#4A1F1C"),
         edited=("#FFB68A", "#43291A"),
         flag=("#F2CF87", "#3B3018"),
@@ -132,14 +142,37 @@ THEMES = {
 
 WIDGET_CSS = """
 :host { --color: var(--hx-ink); }
-:host(.hx-changed) .bk-input {
-  border: 2px solid var(--hx-edited); background: var(--hx-edited-ground);
+.bk-input { border-color: var(--hx-line); }
+select.bk-input:not([size]) {
+  background-image: url('data:image/svg+xml;utf8,<svg viewBox="0 0 25 20" \
+xmlns="http://www.w3.org/2000/svg"><path d="M 0,0 25,0 12.5,20 Z" \
+fill="%237C8694"/></svg>');
 }
+:host(.hx-changed) .bk-input {
+  border-color: var(--hx-edited); background: var(--hx-edited-ground);
+  box-shadow: 0 0 0 1px var(--hx-edited);
+}
+:host(.hx-changed) { --color: var(--hx-edited); }
 :host(.hx-changed) label { color: var(--hx-edited); font-weight: 600; }
 """
 """For a parameter, marked while it is changed and not yet used."""
 
+SLIDER_CSS = """
+.noUi-target {
+  background: var(--hx-panel); border-color: var(--hx-line); box-shadow: none;
+}
+.noUi-connect { background: var(--hx-accent) !important; }
+.noUi-handle {
+  background: var(--hx-handle); border-color: var(--hx-line); box-shadow: none;
+}
+"""
+"""For sliders, whose own colours are for white pages."""
+
+TOOLBAR_CSS = ".bk-divider { background-color: var(--hx-grid, #E5E7EB); }"
+"""For the lines between the tools of a plot."""
+
 CHOICE_CSS = """
+.bk-btn:focus:not(:focus-visible) { outline: none; }
 .bk-btn.bk-active {
   font-weight: 600 !important; color: var(--hx-ink) !important;
   background: var(--hx-grid) !important;
@@ -179,7 +212,9 @@ def ground(name: str) -> dict[str, str]:
     -------
     dict of str to str
     """
-    return THEMES[name].variables | {"padding": "4px", "border-radius": "4px"}
+    # The browser draws boxes to tick, arrows and scroll bars by its own scheme.
+    layout = {"padding": "4px", "border-radius": "4px", "color-scheme": name}
+    return THEMES[name].variables | layout
 
 
 def dress(figure: Any, theme: Theme) -> None:

@@ -34,9 +34,10 @@ def continuity(state: State, particles: ParticleSet) -> tuple[xr.Dataset, pd.Dat
     -------
     segments : xarray.Dataset
         Over ``particle``: ``filament``, ``position`` (angstrom along +v of the
-        filament), ``azimuth_unwound`` (degree, continuous along the filament),
-        ``azimuth_deviation`` from the fitted helix (degree), and ``outlier``: far from
-        it, or of the other polarity than most of its filament.
+        filament, from its first segment in that direction), ``azimuth_unwound``
+        (degree, continuous along the filament), ``azimuth_deviation`` from the fitted
+        helix (degree), and ``outlier``: far from it, or of the other polarity than most
+        of its filament.
     filaments : pandas.DataFrame
         Indexed by filament: segments, half-set, ``polarity`` and the mean
         ``polarity_probability``, ``twist_deg`` of the filament itself, its
@@ -94,7 +95,9 @@ def _one_filament(
     polarity = int(2 * poses.polarity[index].sum() > len(index))
     # +v turns round with the polarity.
     position = particles.axial_A[index] * (-1.0 if polarity else 1.0)
-    known = np.isfinite(position) & np.isfinite(poses.azimuth_deg[index])
+    placed = np.isfinite(position)
+    position -= position[placed].min() if placed.any() else 0.0
+    known = placed & np.isfinite(poses.azimuth_deg[index])
     row: dict[str, object] = {
         "segments": len(index),
         "half": "AB"[int(state.survey.half[index[0]])],

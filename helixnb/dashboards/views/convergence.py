@@ -33,16 +33,27 @@ class Trace(NamedTuple):
     marker: str
 
 
-PANELS: dict[str, tuple[str, tuple[Trace, ...]]] = {
-    "resolution": (
+class Panel(NamedTuple):
+    """A plot: what is on its axis, at least how much of it, and its traces."""
+
+    label: str
+    least: float
+    traces: tuple[Trace, ...]
+    from_zero: bool = False
+
+
+PANELS: dict[str, Panel] = {
+    "resolution": Panel(
         "resolution (Å)",
+        1.0,
         (
             Trace("align_resolution_A", "aligned to", style.EARLIER, "square"),
             Trace("resolution_A", "FSC 0.143", style.CORRECTED, "circle"),
         ),
     ),
-    "twist": (
+    "twist": Panel(
         "twist (°)",
+        0.02,
         (
             Trace("found_twist_deg_half_A", "half A", style.HALF_A, "triangle"),
             Trace(
@@ -51,32 +62,41 @@ PANELS: dict[str, tuple[str, tuple[Trace, ...]]] = {
             Trace("twist_deg", "used", style.JOINT, "circle"),
         ),
     ),
-    "rise": (
+    "rise": Panel(
         "rise (Å)",
+        0.02,
         (
             Trace("found_rise_A_half_A", "half A", style.HALF_A, "triangle"),
             Trace("found_rise_A_half_B", "half B", style.HALF_B, "inverted_triangle"),
             Trace("rise_A", "used", style.JOINT, "circle"),
         ),
     ),
-    "pose angles": (
+    "pose angles": Panel(
         "median change (°)",
+        1.0,
         (
             Trace("change_azimuth_deg", "azimuth", style.JOINT, "circle"),
             Trace("change_psi_deg", "in-plane", style.HALF_A, "triangle"),
         ),
+        from_zero=True,
     ),
-    "pose shifts": (
+    "pose shifts": Panel(
         "median change (Å)",
+        0.5,
         (Trace("change_shift_A", "across the axis", style.JOINT, "circle"),),
+        from_zero=True,
     ),
-    "effective poses": (
+    "effective poses": Panel(
         "poses for an image",
+        1.0,
         (Trace("effective_poses", "median", style.MASKED, "circle"),),
+        from_zero=True,
     ),
-    "time": (
+    "time": Panel(
         "time (s)",
+        1.0,
         (Trace("seconds", "one iteration", style.QUIET, "circle"),),
+        from_zero=True,
     ),
 }
 
@@ -95,7 +115,8 @@ def plot(history: pd.DataFrame, quantity: str) -> Chart:
     -------
     Chart
     """
-    ylabel, traces = PANELS[quantity]
+    panel = PANELS[quantity]
+    traces = panel.traces
     history = history.reindex(columns=["iteration", *(t.column for t in traces)])
     iteration = history["iteration"].to_numpy(float)
     last = max(1.0, iteration.max(initial=1.0))
@@ -129,7 +150,12 @@ def plot(history: pd.DataFrame, quantity: str) -> Chart:
         quantity.capitalize(),
         x=Axis("iteration", (-0.3, last + 0.3), _iteration_ticks(int(last))),
         y=Axis(
-            ylabel, limits_of([history[[t.column for t in traces]].to_numpy(float)])
+            panel.label,
+            limits_of(
+                [history[[t.column for t in traces]].to_numpy(float)],
+                panel.least,
+                from_zero=panel.from_zero,
+            ),
         ),
         legend=Legend("above", columns=3),
         size={"min_width": 170, "height": 200},
@@ -137,13 +163,23 @@ def plot(history: pd.DataFrame, quantity: str) -> Chart:
     )
 
 
-def limits_of(values: Sequence[NDArray[np.float64]]) -> Limits:
+def limits_of(
+    values: Sequence[NDArray[np.float64]],
+    least: float = 0.0,
+    *,
+    from_zero: bool = False,
+) -> Limits:
     """Range of all values with some room; a little about one value, or any of none.
 
     Parameters
     ----------
     values : sequence of ndarray of float64
         Of any shapes; what is not finite does not count.
+    least : float
+        Width of the range at least: what does not change is drawn as not changing,
+        and its digits can be read.
+    from_zero : bool
+        Begins at 0, for what cannot be less.
 
     Returns
     -------
@@ -153,9 +189,10 @@ def limits_of(values: Sequence[NDArray[np.float64]]) -> Limits:
     known = flat[np.isfinite(flat)]
     if not len(known):
         return 0.0, 1.0
-    low, high = float(known.min()), float(known.max())
+    low, high = 0.0 if from_zero else float(known.min()), float(known.max())
     room = 0.1 * (high - low) or 1e-3 * abs(high) or 1.0
-    return low - room, high + room
+    room = max(room, (least - (high - low)) / 2)
+    return (0.0, high + room) if from_zero else (low - room, high + room)
 
 
 def _iteration_ticks(last: int) -> Ticks:
@@ -172,7 +209,7 @@ FIRST = ("resolution", "twist", "rise", "time")
 def view(
     follow: SessionView, quantities: Iterable[str] = tuple(PANELS)
 ) -> pn.viewable.Viewable:
-    """Convergence that follows a session.
+    """Course of the refinement that follows a session.
 
     Parameters
     ----------

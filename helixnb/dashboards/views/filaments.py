@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
     from helixnb.dashboards.live import SessionView
 
-POLARITIES = {0: ("along psi", style.JOINT), 1: ("against psi", style.RANDOMISED)}
+POLARITIES = {
+    0: ("as its psi prior", style.JOINT),
+    1: ("turned round", style.RANDOMISED),
+}
 MOST_PICTURES = 9
 LOWPASS_A = 20.0
-SIZE = {"frame_width": 325, "frame_height": 190}
+SIZE = {"min_width": 250, "height": 270}
 
 
 def plot(filaments: pd.DataFrame, chosen: int = -1) -> Chart:
@@ -71,9 +74,9 @@ def plot(filaments: pd.DataFrame, chosen: int = -1) -> Chart:
                 line_width=2.5,
             ),
         ],
-        f"{len(table)} filaments, {turned} against their psi; click one",
+        f"{len(table)} filaments, {turned} turned; click one",
         x=Axis("filament", (-0.8, len(table) - 0.2)),
-        y=Axis("deviation from one helix (° s.d.)", (0.0, highest)),
+        y=Axis("s.d. about one helix (°)", (0.0, highest)),
         legend=Legend("above", columns=3),
         size=SIZE,
     )
@@ -134,20 +137,37 @@ def along(segments: xr.Dataset, filaments: pd.DataFrame, filament: int) -> Chart
     fitted = azimuth - own["azimuth_deviation"].to_numpy()
     bad = own["outlier"].to_numpy()
     facts: dict[Any, Any] = filaments.loc[filament].to_dict()
-    hover = (("position", "@x{0} Å"), ("azimuth", "@y{0.0}°"))
+    hover = (
+        ("segment", "@segment"),
+        ("position", "@x{0} Å"),
+        ("azimuth", "@y{0.0}°"),
+        ("off the helix", "@off{0.0}°"),
+    )
+    more = {
+        "segment": own["particle"].to_numpy(),
+        "off": own["azimuth_deviation"].to_numpy(),
+    }
     return Chart(
         [
             line(place, fitted, "one helix", line_color=style.QUIET, line_width=1.2),
             *(
-                points(place[pick], azimuth[pick], label, hover, color=color, size=7)
+                points(
+                    place[pick],
+                    azimuth[pick],
+                    label,
+                    hover,
+                    {name: column[pick] for name, column in more.items()},
+                    color=color,
+                    size=7,
+                )
                 for pick, label, color in (
                     (~bad, "segments", style.JOINT),
                     (bad, "outliers", style.OUTLIER),
                 )
             ),
         ],
-        f"Filament {filament}: own twist {facts['twist_deg']:.2f}°, "
-        f"{int(facts['outliers'])} outliers of {int(facts['segments'])}",
+        f"Filament {filament}: twist {facts['twist_deg']:.2f}°, "
+        f"outliers {int(facts['outliers'])} of {int(facts['segments'])}",
         x=Axis("position along the filament (Å)"),
         y=Axis("azimuth, unwound (°)"),
         legend=Legend("above", columns=3),
@@ -173,7 +193,12 @@ def deviations(segments: xr.Dataset, filament: int) -> Chart:
     place = segments["position"].to_numpy()
     left = segments["azimuth_deviation"].to_numpy()
     limit = max(float(np.nanmax(np.abs(left), initial=0)), 5.0) * 1.1
-    hover = (("position", "@x{0} Å"), ("off the helix", "@y{0.0}°"))
+    hover = (
+        ("segment", "@segment"),
+        ("position", "@x{0} Å"),
+        ("off the helix", "@y{0.0}°"),
+    )
+    more = {"segment": segments["particle"].to_numpy()[own]}
     return Chart(
         [
             points(
@@ -185,9 +210,17 @@ def deviations(segments: xr.Dataset, filament: int) -> Chart:
                 line_alpha=0.0,
                 size=3,
             ),
-            points(place[own], left[own], "this one", hover, color=style.JOINT, size=7),
+            points(
+                place[own],
+                left[own],
+                "this one",
+                hover,
+                more,
+                color=style.JOINT,
+                size=7,
+            ),
         ],
-        f"Deviation from the helix: filament {filament} among all",
+        f"Off the helix: filament {filament} among all",
         x=Axis("position along the filament (Å)"),
         y=Axis("azimuth off the helix (°)", (-limit, limit)),
         legend=Legend("above", columns=2),
@@ -242,9 +275,10 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     def plots() -> pn.viewable.Viewable:
         # Not a FlexBox: plots in one are misplaced if another plot follows it.
         return pn.Row(
-            live_chart(follow, all_of, on_tap=pick, flex="none", filament=chosen),
-            live_chart(follow, one_of, flex="none", filament=chosen),
-            live_chart(follow, off, flex="none", filament=chosen),
+            live_chart(follow, all_of, on_tap=pick, filament=chosen),
+            live_chart(follow, one_of, filament=chosen),
+            live_chart(follow, off, filament=chosen),
+            sizing_mode="stretch_width",
         )
 
     # Without poses, or positions along filaments, there is a sentence instead.
@@ -269,7 +303,7 @@ def _pictures(session: Any, filament: int) -> tuple[int, Any, Any]:
 
 def _strip(filament: int, seen: xr.Dataset, segments: xr.Dataset) -> Chart:
     labels = [
-        f"{place:.0f} Å{', outlier' if bad else ''}"
+        f"{round(place)} Å{', outlier' if bad else ''}"
         for place, bad in zip(
             segments["position"].to_numpy(),
             segments["outlier"].to_numpy(),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from helixnb.dashboards.chart import Ticks
     from helixnb.dashboards.live import SessionView
 
+HEIGHT_PX = 340
 THRESHOLDS = (0.143, 0.5)
 TICKS_A = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1)
 MIN_TICK_GAP = 0.055
@@ -103,7 +104,7 @@ def plot(
         ),
         y=Axis("FSC", (-0.1, 1.05)),
         legend=Legend("below", columns=4),
-        size={"min_width": 280, "height": 340},
+        size={"min_width": 280, "height": HEIGHT_PX},
         tools=True,
         grid=True,
     )
@@ -155,7 +156,7 @@ def resolution_ticks(highest_per_A: float) -> Ticks:
 
 @stand_alone()
 def view(follow: SessionView) -> pn.viewable.Viewable:
-    """FSC that follows a session.
+    """FSC curves that follow a session.
 
     Parameters
     ----------

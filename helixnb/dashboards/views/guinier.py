@@ -10,6 +10,7 @@ from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Legend, line
 from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.stand_alone import stand_alone
+from helixnb.dashboards.views import fsc
 
 if TYPE_CHECKING:
     import panel as pn
@@ -42,15 +43,19 @@ def plot(guinier: xr.Dataset) -> Chart:
     fitted = guinier.attrs["b_factor_A2"]
     known = "too short a band to fit" if np.isnan(fitted) else f"B = {fitted:.0f} Å²"
     ticks: list[tuple[float, str]] = []
-    for resolution in TICKS_A:
-        at = resolution**-2
+    for tick_A in TICKS_A:
+        at = tick_A**-2
         if at <= top and (not ticks or at - ticks[-1][0] > 0.06 * top):
-            ticks.append((at, f"{resolution:g}"))
+            ticks.append((at, f"{tick_A:g}"))
+    with np.errstate(divide="ignore"):
+        resolution = place**-0.5
     curves = [
         line(
             place,
             guinier[name],
             label,
+            ((label, "@y{0.00}"), ("resolution", "@resolution{0.00} Å")),
+            {"resolution": resolution},
             line_color=color,
             line_dash=dash,
             line_width=width,
@@ -62,8 +67,9 @@ def plot(guinier: xr.Dataset) -> Chart:
         f"Guinier plot: {known}",
         x=Axis("resolution (Å), linear in 1/Å²", (0.0, top), tuple(ticks)),
         y=Axis("ln amplitude"),
-        legend=Legend(),
-        size={"min_width": 280, "height": 280},
+        legend=Legend("below", columns=3),
+        size={"min_width": 280, "height": fsc.HEIGHT_PX},
+        tools=True,
         grid=True,
     )
 

@@ -25,21 +25,26 @@ from helixnb.dashboards.chart import (
     upright,
 )
 from helixnb.dashboards.later import Later
+from helixnb.dashboards.sliders import slider
 from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.views import score_map
 from helixnb.dashboards.views.fsc import resolution_ticks
+from helixnb.inspection.spectra import above_noise
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from numpy.typing import NDArray
 
     from helixnb.dashboards.live import SessionView
 
 MOST_ORDERS = 12
-LABELLED_ORDERS = 4
-TICK_PER_A = 0.012
+TICK_PER_A = 0.009
+LABEL_ROOM = 0.032
+"""Height of a label, as a part of the axis."""
+
 WIDTH_PX, HEIGHT_PX = 460, 390
-BRIGHTEST_QUANTILE = 0.993
+BRIGHTEST_QUANTILE = 0.975
 EQUATOR_PX = 1.5
 
 
@@ -64,23 +69,26 @@ def plot(
     """
     z = spectrum["axial_frequency"].to_numpy()
     r = spectrum["radial_frequency"].to_numpy()
-    # Noise has power 1 in the images and none in the model.
-    left = np.sqrt(np.maximum(spectrum["images"].to_numpy() - 1, 0))
-    right = np.sqrt(spectrum["model"].to_numpy())
-    both = np.where(r[None, :] < 0, left, right)
+    seen = above_noise(spectrum)
+    left, right = seen["images"].to_numpy(), seen["model"].to_numpy()
+    both = np.where(r < 0, left, right)
     off_equator = np.abs(z) > EQUATOR_PX * (z[1] - z[0])
-    seen = both[off_equator]
-    brightest = float(np.quantile(seen, BRIGHTEST_QUANTILE)) if seen.any() else 1.0
+    lines_only = both[off_equator]
+    brightest = float(np.quantile(lines_only, BRIGHTEST_QUANTILE))
     edge, top = float(r[-1]), float(z[-1])
     axial, radial = spectrum["axial_frequency"], spectrum["radial_frequency"]
     # Both sides share the axis, and leave room about the meridian.
     sides = tuple(t for t in resolution_ticks(2 * edge) if 0.1 * edge < t[0] <= edge)
     left_sides = tuple((-place, text) for place, text in reversed(sides))
+    hover = (
+        ("R, Z", "$x{0.0000}, $y{0.0000} 1/Å"),
+        ("amplitude over noise", "@image{0.00}"),
+    )
     return Chart(
         [
-            image(both, bounds_of(axial, radial)),
+            image(both, bounds_of(axial, radial), hover),
             upright([0.0], line_color=style.QUIET),
-            *_drawn(lines),
+            *_drawn(lines, edge, top),
         ],
         title,
         x=Axis(
@@ -99,17 +107,16 @@ def plot(
     )
 
 
-def _drawn(lines: pd.DataFrame) -> list[Layer]:
-    """Ticks from the first maximum outward on both sides, with their order."""
+def _drawn(lines: pd.DataFrame, edge: float, top: float) -> list[Layer]:
+    """Ticks from the first maximum outward on both sides; orders at the right edge."""
     both = lines.loc[lines.index.repeat(2)]
     side = np.tile([-1.0, 1.0], len(lines))
     start = side * both["first_maximum_per_A"].to_numpy()
-    end = start + side * TICK_PER_A
     z, order = both["z_per_A"].to_numpy(), both["order"].to_numpy(int)
     columns = {
         "x0": start,
         "y0": z,
-        "x1": end,
+        "x1": start + side * TICK_PER_A,
         "y1": z,
         "order": order,
         "branch": both["branch"].to_numpy(),
@@ -118,19 +125,41 @@ def _drawn(lines: pd.DataFrame) -> list[Layer]:
     }
     look = {"line_color": "color", "line_width": 2}
     hover = (("n", "@order"), ("m", "@branch"), ("1/Z", "@spacing_A{0.0} Å"))
-    few = np.abs(order) <= LABELLED_ORDERS
-    outward = np.where(side[few] > 0, "left", "right")
+    named = lines[labelled(lines, top)]
+    orders = named["order"].to_numpy(int)
     marks = texts(
-        end[few] + 0.1 * TICK_PER_A * side[few],
-        z[few],
-        [f"{n:+d}" if n else "0" for n in order[few]],
-        more={"outward": list(outward)},
-        text_font_size="7pt",
-        text_color="#F0C000",
-        text_align="outward",
+        np.full(len(named), 0.985 * edge),
+        named["z_per_A"].to_numpy(),
+        [f"{n:+d}" if n else "0" for n in orders],
+        more={"color": [style.ORDER_MAP[n + MOST_ORDERS] for n in orders]},
+        text_font_size="7.5pt",
+        text_color="color",
+        text_align="right",
         text_baseline="middle",
     )
     return [Layer("segment", columns, look, hover=hover), marks]
+
+
+def labelled(lines: pd.DataFrame, top: float) -> NDArray[np.bool_]:
+    """Choose the layer lines whose order is written: those with room around them.
+
+    Parameters
+    ----------
+    lines : pandas.DataFrame
+        As for `plot`.
+    top : float
+        End of the axis in 1/A.
+
+    Returns
+    -------
+    ndarray of bool, shape (lines,)
+        Low orders come first, and low resolution among them.
+    """
+    z, order = lines["z_per_A"].to_numpy(), lines["order"].to_numpy(int)
+    mask = np.zeros(len(lines), bool)
+    for i in np.lexsort((z, np.abs(order))):
+        mask[i] = not (np.abs(z[mask] - z[i]) < LABEL_ROOM * top).any()
+    return mask
 
 
 @stand_alone()
@@ -157,9 +186,7 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     rise_half = used.rise_A * used.rise_extent_percent / 100
     twist = _slider("Twist (°)", used.twist_deg, used.twist_extent_deg, 0.01)
     rise = _slider("Rise (Å)", used.rise_A, rise_half, 0.005)
-    orders = pn.widgets.IntSlider(
-        label="Orders |n| up to", start=0, end=MOST_ORDERS, value=6, width=170
-    )
+    orders = slider("Orders |n| up to", 0, MOST_ORDERS, 6, 1, format="0", width=170)
     use = pn.widgets.Button(label="Use for the next iteration", width=190)
     spectrum = Later(follow, lambda s: s.power_spectrum)
 
@@ -180,9 +207,11 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     back()
 
     def draw(
-        session: Any, found: xr.Dataset, twist_deg: float, rise_A: float, most: int
+        session: Any, found: xr.Dataset, twist_deg: float, rise_A: float, most: float
     ) -> Chart:
-        lines = session.layer_lines(twist_deg=twist_deg, rise_A=rise_A, max_order=most)
+        lines = session.layer_lines(
+            twist_deg=twist_deg, rise_A=rise_A, max_order=int(most)
+        )
         n = found.attrs["n_images"]
         return plot(found, lines, title=f"Layer lines: {n} images and the model")
 
@@ -199,12 +228,6 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
 
 
 def _slider(label: str, middle: float, half: float, step: float) -> Any:
-    return pn.widgets.FloatSlider(
-        label=label,
-        start=middle - half,
-        end=middle + half,
-        step=step,
-        value=middle,
-        format="0.000",
-        width=200,
+    return slider(
+        label, middle - half, middle + half, middle, step, format="0.000", width=200
     )

@@ -8,6 +8,7 @@ import panel as pn
 
 from helixnb.dashboards.later import Later
 from helixnb.dashboards.pictures import picture
+from helixnb.dashboards.sliders import slider
 from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from helixnb.dashboards.chart import Chart
     from helixnb.dashboards.live import SessionView
 
-TITLES = {"images": "mean of {n} images", "model": "projection of the model"}
+TITLES = {"images": "Mean of {n} images", "model": "Projection of the model"}
 FRAME_PX = 250
 
 
@@ -39,14 +40,7 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     """
     imposed = follow.session.state.symmetry
     period = 360.0 / imposed.cyclic if imposed else 360.0
-    azimuth = pn.widgets.FloatSlider(
-        label="Seen from azimuth (°)",
-        start=0.0,
-        end=period,
-        step=1.0,
-        value=0.0,
-        width=FRAME_PX + 40,
-    )
+    azimuth = slider("Seen from azimuth (°)", 0.0, period, 0.0, 1.0, width=FRAME_PX)
     found = Later(
         follow,
         lambda s, azimuth_deg: s.image_mean(azimuth_deg),

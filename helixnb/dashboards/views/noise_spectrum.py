@@ -31,7 +31,7 @@ def plot(noise: xr.DataArray) -> Chart:
     """
     place = noise["spatial_frequency"].to_numpy()[1:]
     power = noise.to_numpy()[1:]
-    hover = (("resolution", "@resolution{0.00} Å"), ("noise", "@y"))
+    hover = (("resolution", "@resolution{0.00} Å"), ("power", "@y{0.00 a}"))
     highest = float(place[-1])
     curve = line(
         place,
@@ -43,9 +43,11 @@ def plot(noise: xr.DataArray) -> Chart:
     )
     return Chart(
         [curve],
-        "Noise spectrum",
-        x=Axis("resolution (Å)", (0.0, highest), resolution_ticks(highest)),
-        y=Axis("power of the noise (images² x pixels)", log=True),
+        "Noise power of the images",
+        x=Axis(
+            "resolution (Å), linear in 1/Å", (0.0, highest), resolution_ticks(highest)
+        ),
+        y=Axis("power (image units² · pixels)", log=True),
         size={"min_width": 280, "height": 280},
         grid=True,
     )

@@ -1,8 +1,13 @@
-"""How the segments lie: azimuth against tilt, and what is left of angles and shifts."""
+"""How the segments lie: azimuth against tilt, and what is left of angles and shifts.
+
+Poses are found on a grid that becomes finer with the resolution; bins are whole steps
+of it, or counts would show where bins and grid meet and not how segments lie.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import panel as pn
@@ -20,13 +25,23 @@ if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
 
 AZIMUTH_BINS = 72
-TILT_BINS = 31
-HISTOGRAM_BINS = 41
+MOST_BINS = 40
+
+
+class Residual(NamedTuple):
+    """A histogram: its heading, its axis, the unit, and where it is centred."""
+
+    heading: str
+    label: str
+    unit: str
+    centre: float = 0.0
+
 
 RESIDUALS = {
-    "psi_deviation": ("In-plane angle", "deviation from the track (°)"),
-    "transverse_shift": ("Shift across the axis", "shift (Å)"),
-    "axial_shift": ("Shift along the axis", "shift (Å)"),
+    "tilt": Residual("Out-of-plane tilt", "out of the plane (°)", "°", 90.0),
+    "psi_deviation": Residual("In-plane angle", "off the track (°)", "°"),
+    "transverse_shift": Residual("Shift across the axis", "shift (Å)", " Å"),
+    "axial_shift": Residual("Shift along the axis", "shift (Å)", " Å"),
 }
 
 
@@ -48,19 +63,46 @@ def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> Chart:
     rot = orientations["rot"].to_numpy()
     out_of_plane = orientations["tilt"].to_numpy() - 90
     known = np.isfinite(rot) & np.isfinite(out_of_plane)
-    limit = max(max_tilt_deg, 1.0)
+    edges = bin_edges(max(max_tilt_deg, 1.0), _step_of(orientations["tilt"]))
+    limit = float(edges[-1])
+    # Half a bin within: what is beyond counts at the edge.
+    inside = (edges[0] + edges[1]) / 2
     counts, _, _ = np.histogram2d(
-        np.clip(out_of_plane[known], -limit, limit),
+        np.clip(out_of_plane[known], inside, -inside),
         rot[known],
-        bins=(TILT_BINS, AZIMUTH_BINS),
-        range=((-limit, limit), (-180, 180)),
+        bins=(edges, np.linspace(-180, 180, AZIMUTH_BINS + 1)),
     )
     return density(
         counts,
         (-180.0, -limit, 180.0, limit),
-        f"Viewing directions of {known.sum()} segments",
+        f"Viewing directions of {known.sum():,} segments",
         "out-of-plane tilt (°)",
     )
+
+
+def bin_edges(limit: float, step: float = 0.0) -> NDArray[np.float64]:
+    """Edges of bins about 0 that are whole steps of a grid.
+
+    Parameters
+    ----------
+    limit : float
+        Largest value.
+    step : float
+        Of the grid, whose cells meet at 0; 0 if there is none.
+
+    Returns
+    -------
+    ndarray of float64
+        Evenly spaced and symmetric, at most `MOST_BINS` + 1, just beyond the limit.
+    """
+    least = 2 * limit / MOST_BINS
+    width = step * max(math.ceil(least / step), 1) if step > 0 else least
+    half = max(math.ceil(limit / width), 1)
+    return width * np.arange(-half, half + 1, dtype=float)
+
+
+def _step_of(values: xr.DataArray) -> float:
+    return float(values.attrs.get("search_step", 0.0))
 
 
 def histogram(orientations: xr.Dataset, name: str) -> Chart:
@@ -71,18 +113,18 @@ def histogram(orientations: xr.Dataset, name: str) -> Chart:
     orientations : xarray.Dataset
         Over ``particle``.
     name : str
-        ``"psi_deviation"``, ``"transverse_shift"`` or ``"axial_shift"``.
+        Key of `RESIDUALS`.
 
     Returns
     -------
     Chart
     """
-    heading, xlabel = RESIDUALS[name]
-    values = orientations[name].to_numpy()
+    heading, xlabel, unit, centre = RESIDUALS[name]
+    values = orientations[name].to_numpy() - centre
     values = values[np.isfinite(values)]
-    counts, edges = np.histogram(
-        values, bins=HISTOGRAM_BINS, range=_symmetric_range(values)
-    )
+    limit = max(float(np.abs(values).max(initial=0.0)), 1e-3)
+    edges = bin_edges(limit, _step_of(orientations[name]))
+    counts, _ = np.histogram(values, edges)
     columns = {
         "left": edges[:-1],
         "right": edges[1:],
@@ -94,20 +136,18 @@ def histogram(orientations: xr.Dataset, name: str) -> Chart:
         "line_color": "white",
         "line_width": 0.5,
     }
-    hover = (("from", "@left{0.00}"), ("to", "@right{0.00}"), ("segments", "@top"))
+    hover = (
+        ("from", f"@left{{0.00}}{unit}"),
+        ("to", f"@right{{0.00}}{unit}"),
+        ("segments", "@top"),
+    )
     return Chart(
         [Layer("quad", columns, look, hover=hover)],
-        f"{heading}: s.d. {values.std():.2f}" if len(values) else heading,
+        f"{heading}: s.d. {values.std():.2f}{unit}" if len(values) else heading,
         x=Axis(xlabel, (float(edges[0]), float(edges[-1]))),
         y=Axis("segments", (0.0, 1.05 * max(float(counts.max()), 1.0))),
         size={"min_width": 170, "height": 190},
     )
-
-
-def _symmetric_range(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Range about 0 that holds all values."""
-    limit = float(np.abs(values).max()) if len(values) else 1.0
-    return -max(limit, 1e-3), max(limit, 1e-3)
 
 
 def draw(session: Any) -> Chart:
@@ -128,7 +168,7 @@ def draw(session: Any) -> Chart:
 
 @stand_alone()
 def view(follow: SessionView) -> pn.viewable.Viewable:
-    """Show viewing directions and residuals, and follow a session.
+    """Orientations: viewing directions, tilts and shifts that follow a session.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import panel as pn
 
 from helixnb.dashboards.later import Later
 from helixnb.dashboards.pictures import montage
+from helixnb.dashboards.sliders import slider
 from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
@@ -93,12 +94,12 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     --------
     >>> helixnb.dashboards.particles(session)  # doctest: +SKIP
     """
-    lowpass = pn.widgets.FloatSlider(
-        label="Low-pass filter of the pictures (Å)",
-        start=5.0,
-        end=40.0,
-        step=1.0,
-        value=15.0,
+    lowpass = slider(
+        "Low-pass filter of the pictures (Å)",
+        5.0,
+        40.0,
+        15.0,
+        1.0,
         width=260,
         value_throttled=15.0,
     )

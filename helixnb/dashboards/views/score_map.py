@@ -24,6 +24,7 @@ from helixnb.dashboards.chart import (
     bounds_of,
     image,
     points,
+    texts,
     upright,
 )
 from helixnb.dashboards.live import live_chart
@@ -31,6 +32,7 @@ from helixnb.dashboards.stand_alone import stand_alone
 
 if TYPE_CHECKING:
     import panel as pn
+    from numpy.typing import NDArray
 
     from helixnb.dashboards.live import SessionView
 
@@ -71,12 +73,6 @@ def plot(
     bounds = bounds_of(joint["rise"], joint["twist"])
     values = joint.to_numpy()
     known = values[np.isfinite(values)]
-    twist_deg, rise_A = _optimum(score_map["joint"])
-    hair: dict[str, Any] = {
-        "line_color": "white",
-        "line_dash": "dashed",
-        "line_alpha": 0.7,
-    }
     hover = (
         ("twist", "$x{0.000}°"),
         ("rise", "$y{0.000} Å"),
@@ -85,11 +81,11 @@ def plot(
     return Chart(
         [
             image(values, bounds, hover),
-            upright([twist_deg], **hair),
-            across([rise_A], **hair),
+            *(hair for name in OPTIMA for hair in _cross(name, score_map[name])),
             _candidate_marks(candidates, bounds),
             *(_marker(name, score_map[name]) for name in OPTIMA),
             _next_marker(next_symmetry, bounds),
+            _apart(score_map, bounds),
         ],
         title,
         x=Axis("twist (°)", (bounds[0], bounds[2])),
@@ -109,15 +105,59 @@ def _optimum(score: xr.DataArray) -> tuple[float, float]:
     return score.attrs["best_twist_deg"], score.attrs["best_rise_A"]
 
 
+def _known_optimum(score: xr.DataArray) -> NDArray[np.float64]:
+    """Twist and rise as two arrays, empty without a search."""
+    place = np.array([_optimum(score)], float).T
+    return place if np.isfinite(place).all() else place[:, :0]
+
+
+def _cross(name: str, score: xr.DataArray) -> tuple[Layer, Layer]:
+    """Cross-hairs through the optimum of one of the scores."""
+    label, _, color, _ = OPTIMA[name]
+    twist_deg, rise_A = _known_optimum(score)
+    hair: dict[str, Any] = {
+        "line_color": color,
+        "line_dash": "dashed" if name == "joint" else "dotted",
+        "line_width": 1.2,
+    }
+    return upright(twist_deg, label, **hair), across(rise_A, label, **hair)
+
+
+def _apart(score_map: xr.Dataset, bounds: Bounds) -> Layer:
+    """Say how far the optima of the halves are apart, in a corner."""
+    first, second = (_known_optimum(score_map[name]) for name in ("half_A", "half_B"))
+    known = bool(first.size and second.size)
+    words = []
+    if known:
+        twist_deg, rise_A = np.abs(first - second).ravel()
+        words = [f"halves {twist_deg:.3f}° and {rise_A:.3f} Å apart"]
+    left, bottom, right, top = bounds
+    return texts(
+        [left + 0.02 * (right - left)] * known,
+        [top - 0.03 * (top - bottom)] * known,
+        words,
+        text_color="white",
+        text_baseline="top",
+        background_fill_color="black",
+        background_fill_alpha=0.55,
+        padding=3,
+    )
+
+
 def _marker(name: str, score: xr.DataArray) -> Layer:
     """Optimum of one of the scores."""
     label, marker, color, size = OPTIMA[name]
-    place = np.array([_optimum(score)])
-    twist_deg, rise_A = place[np.isfinite(place).all(axis=1)].T
+    twist_deg, rise_A = _known_optimum(score)
     return points(
         twist_deg,
         rise_A,
         label,
+        (
+            ("optimum", label),
+            ("twist, rise", "@x{0.000}°, @y{0.000} Å"),
+            ("score", "@score{0.000}"),
+        ),
+        {"score": np.full(len(twist_deg), score.attrs.get("best_score", np.nan))},
         marker=marker,
         color=color,
         line_color=style.QUIET,

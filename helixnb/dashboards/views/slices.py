@@ -22,6 +22,7 @@ from helixnb.dashboards.chart import (
 )
 from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.pictures import decimated, picture
+from helixnb.dashboards.sliders import slider
 from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.volumes import VOLUMES, Volumes, contrast_limit
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
 
 FRAME_PX = 225
+AXIS_PX = 72
+"""What the labels left of a frame take, so that sliders lie below it."""
+
 PLANES = {"z": ("x", "y"), "y": ("x", "z"), "x": ("y", "z")}
 """Axis cut: horizontal and vertical axis of the slice."""
 
@@ -113,7 +117,7 @@ def projection(volume: xr.DataArray) -> Chart:
     -------
     Chart
     """
-    return picture(volume.sum("y"), "sum along y", frame_px=FRAME_PX)
+    return picture(volume.sum("y"), "Sum along y", frame_px=FRAME_PX)
 
 
 def outlines(masks: xr.Dataset | None, across: str, position_A: float) -> list[Layer]:
@@ -178,9 +182,7 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
         margin=(5, 10),
         stylesheets=[style.CHOICE_CSS],
     )
-    gain = pn.widgets.FloatSlider(
-        label="Contrast", start=0.3, end=3.0, step=0.1, value=1.0, width=150
-    )
+    gain = slider("Contrast", 0.3, 3.0, 1.0, 0.1, width=150)
     # Off at first: masks that follow the density take seconds in large boxes.
     show = pn.widgets.Checkbox(label="Outlines of masks", margin=(20, 8))
     volumes = Volumes()
@@ -212,14 +214,15 @@ def _slice_with_slider(
 ) -> pn.Column:
     """Slice across one axis above the slider that moves it."""
     coordinates = volumes.volume(follow.session, choice.value)[axis].to_numpy()
-    slider = pn.widgets.FloatSlider(
-        label=f"{axis} (Å)",
-        start=float(coordinates[0]),
-        end=float(coordinates[-1]),
-        step=float(coordinates[1] - coordinates[0]),
-        value=0.0,
+    position = slider(
+        f"{axis} (Å)",
+        float(coordinates[0]),
+        float(coordinates[-1]),
+        0.0,
+        float(coordinates[1] - coordinates[0]),
         format="0.0",
-        width=FRAME_PX + 30,
+        width=FRAME_PX,
+        margin=(0, 10, 10, AXIS_PX),
     )
 
     def draw(
@@ -237,9 +240,9 @@ def _slice_with_slider(
         follow,
         draw,
         flex="none",
-        position_A=slider,
+        position_A=position,
         name=choice,
         gain=gain,
         outlined=show,
     )
-    return pn.Column(drawn, slider)
+    return pn.Column(drawn, position)

@@ -10,6 +10,7 @@ from helixnb.core.surface import shaded_surface
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Colors, image
 from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.sliders import slider
 from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.volumes import Volumes
 
@@ -109,23 +110,11 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     --------
     >>> helixnb.dashboards.surface(session)  # doctest: +SKIP
     """
-
-    def slider(
-        label: str, start: float, end: float, value: float, step: float
-    ) -> pn.widgets.FloatSlider:
-        return pn.widgets.FloatSlider(
-            label=label,
-            start=start,
-            end=end,
-            value=value,
-            step=step,
-            width=FRAME_PX // 2 + 10,
-        )
-
+    width = {"width": FRAME_PX // 2 + 10}
     volumes = Volumes()
-    threshold = slider("Threshold (s.d.)", 0.5, 12.0, DEFAULT_SIGMA, 0.1)
-    azimuth = slider("Turn about the axis (°)", 0.0, 360.0, 0.0, 2.0)
-    tilt = slider("Lean towards you (°)", -90.0, 90.0, 0.0, 2.0)
+    threshold = slider("Threshold (s.d.)", 0.5, 12.0, DEFAULT_SIGMA, 0.1, **width)
+    azimuth = slider("Turn about the axis (°)", 0.0, 360.0, 0.0, 2.0, **width)
+    tilt = slider("Lean towards you (°)", -90.0, 90.0, 0.0, 2.0, **width)
 
     def draw(session: Any, sigma: float, azimuth_deg: float, tilt_deg: float) -> Chart:
         return plot(

@@ -17,6 +17,7 @@ import param
 
 from helixnb.dashboards import style
 from helixnb.dashboards.live import live_chart
+from helixnb.dashboards.sliders import slider
 from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.dashboards.views import score_map
 
@@ -176,8 +177,8 @@ def _trial_sliders(follow: SessionView, trial: _Trial) -> pn.FlexBox:
         trial.asked = {}
         refresh()
 
-    for name, slider in sliders.items():
-        slider.param.watch(lambda change, name=name: moved(name, change.new), "value")
+    for name, widget in sliders.items():
+        widget.param.watch(lambda change, name=name: moved(name, change.new), "value")
     follow.param.watch(refresh, "results")
     buttons = [
         pn.widgets.Button(label=label, on_click=action, width=width, margin=(16, 5))
@@ -224,15 +225,8 @@ def _candidate_table(follow: SessionView) -> pn.Column:
 def _sliders(session: Any) -> dict[str, pn.widgets.FloatSlider]:
     """Sliders by parameter, at what the iteration used."""
     return {
-        name: pn.widgets.FloatSlider(
-            label=_SLIDERS[name][0],
-            start=start,
-            end=end,
-            value=value,
-            step=_SLIDERS[name][1],
-            width=SLIDER_PX,
-        )
-        for name, (start, end, value) in _in_force(session).items()
+        name: slider(_SLIDERS[name][0], *range_, _SLIDERS[name][1], width=SLIDER_PX)
+        for name, range_ in _in_force(session).items()
     }
 
 

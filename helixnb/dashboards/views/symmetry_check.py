@@ -48,16 +48,27 @@ def plot(check: xr.Dataset) -> Chart:
 def _chart(title: str, place: Any, curves: Any) -> Chart:
     """Draw curves of `CURVES` over spatial frequency."""
     highest = float(place[-1]) if len(place) else 0.2
+    with np.errstate(divide="ignore"):
+        resolution = 1 / np.asarray(place, float)
     layers = [
         line(
-            place, curves[name], label, line_color=color, line_dash=dash, line_width=1.8
+            place,
+            curves[name],
+            label,
+            ((label, "@y{0.000}"), ("resolution", "@resolution{0.00} Å")),
+            {"resolution": resolution},
+            line_color=color,
+            line_dash=dash,
+            line_width=1.8,
         )
         for name, (label, color, dash) in CURVES.items()
     ]
     return Chart(
         layers,
         title,
-        x=Axis("resolution (Å)", (0.0, highest), resolution_ticks(highest)),
+        x=Axis(
+            "resolution (Å), linear in 1/Å", (0.0, highest), resolution_ticks(highest)
+        ),
         y=Axis("FSC, agreement", (-0.1, 1.25)),
         legend=Legend("bottom_left"),
         size={"min_width": 280, "height": 280},
