@@ -12,8 +12,10 @@ from bokeh.models import Plot
 from pyviz_comms import Comm, CommManager, JupyterComm
 
 from helixnb import Session, dashboards, initial, refinement
-from helixnb.dashboards.live import SessionView
-from helixnb.dashboards.stand_alone import on_ground
+from helixnb.dashboards.chart import Chart, line
+from helixnb.dashboards.drawing import ChartPane
+from helixnb.dashboards.live import SessionView, live_chart
+from helixnb.dashboards.stand_alone import UNSHOWN, on_ground, stand_alone
 from helixnb.dashboards.turns import Turns, uninterrupted
 from tests.standins import (
     StandinParticles,
@@ -233,3 +235,50 @@ def test_a_file_or_a_served_page_needs_no_turn(session: Session) -> None:
     ground = on_ground(follow, pn.pane.HTML("text"))
     ground.get_root(Document())
     assert not follow.page.is_awaited
+
+
+# --- views by themselves --------------------------------------------------------------
+
+
+@stand_alone()
+def doubtful(follow: SessionView) -> pn.viewable.Viewable:
+    """Draw the second iteration and the fourth."""
+
+    def draw(session: Session) -> Chart:
+        if session.iteration in (0, 1, 3):
+            raise ZeroDivisionError(f"iteration {session.iteration} is <odd>")
+        return Chart([line([1, 2], [3, 4])], f"drawn {session.iteration}")
+
+    return live_chart(follow, draw)
+
+
+@pytest.mark.parametrize("shown_before_the_first_step", [True, False])
+def test_a_view_alone_says_why_it_cannot_be_drawn_and_recovers(
+    session: Session, *, shown_before_the_first_step: bool
+) -> None:
+    if not shown_before_the_first_step:
+        session.step()
+    ground = doubtful(session)
+
+    def said() -> str:
+        return " ".join(str(pane.object) for pane in ground.select(pn.pane.HTML))
+
+    def titles() -> list[str]:
+        return [pane.object.title for pane in ground.select(ChartPane)]
+
+    if shown_before_the_first_step:
+        assert "Draw the second iteration and the fourth. Shown here after" in said()
+        session.step()
+    assert "Error: iteration 1 is &lt;odd&gt;" in said()
+    assert UNSHOWN in said()
+    assert not titles()
+    session.step()
+    assert titles() == ["drawn 2"]
+    assert "Error" not in said()
+    session.step()
+    assert titles() == ["drawn 2"]  # the last that could be drawn
+    assert "Error: iteration 3" in said()
+    assert session.error is None
+    session.step()
+    assert titles() == ["drawn 4"]
+    assert "Error" not in said()

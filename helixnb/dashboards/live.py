@@ -88,6 +88,7 @@ class SessionView(param.Parameterized):
         self._pending = False
         self._deferred = False
         self._rest_until = 0.0
+        self._failed_to_draw = False
         self._state = session.state
         self.has_results = session.state is not None
         self._document = _served_document()
@@ -173,7 +174,7 @@ class SessionView(param.Parameterized):
             try:
                 self._draw()
             except Exception as error:
-                self.report(error)
+                self.cannot_draw(error)
             if self._document is not None:
                 break  # the page is sent between two looks
 
@@ -197,6 +198,8 @@ class SessionView(param.Parameterized):
             return
         self._state = state
         start = time.monotonic()
+        if self._failed_to_draw:
+            self._failed_to_draw, self.problem = False, ""
         self.param.update(news, results=self.results + 1, has_results=True)
         now = time.monotonic()
         self._rest_until = now + max(REST * (now - start), LEAST_REST_S)
@@ -211,6 +214,17 @@ class SessionView(param.Parameterized):
         """
         log.error("In the dashboard: %s", error, exc_info=error)
         self.problem = str(error) or type(error).__name__
+
+    def cannot_draw(self, error: Exception) -> None:
+        """Show an error until the next results are drawn without one.
+
+        Parameters
+        ----------
+        error : Exception
+            What went wrong.
+        """
+        self._failed_to_draw = True
+        self.report(error)
 
     def attempt(self, action: Callable[[], Any]) -> bool:
         """Do something for the user and show the error if it fails.
@@ -278,7 +292,7 @@ def live_chart(
         except Exception as error:
             if not panes:
                 raise
-            follow.report(error)
+            follow.cannot_draw(error)
             return
         if panes:
             panes[0].object = chart

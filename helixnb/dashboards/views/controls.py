@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from helixnb.dashboards import style
+from helixnb.dashboards.messages import message_html
 from helixnb.dashboards.parameter_widgets import ParameterWidgets
 from helixnb.dashboards.stand_alone import stand_alone
 from helixnb.outcome import outcome
@@ -98,7 +99,7 @@ def _can_go_back(session: Any) -> bool:
     return len(session.states) > 1
 
 
-@stand_alone(needs_results=False)
+@stand_alone(needs_results=False, tells=True)
 def status(follow: SessionView) -> pn.viewable.Viewable:
     """Headline of the current iteration, progress of the next, errors and flags.
 
@@ -228,23 +229,13 @@ def messages_html(session: Any, problem: str = "") -> str:
         for name, (before, now) in session.parameters.changes.items()
     ]
     blocks = [
-        *(_block(f"Error: {text}", "error") for text in errors),
-        *(_block(text, "flag") for text in flags),
+        *(message_html(f"Error: {text}", "error") for text in errors),
+        *(message_html(text, "flag") for text in flags),
     ]
     if changes:
         text = "Edited, used from the next iteration on: " + "; ".join(changes)
-        blocks.append(_block(text, "edited"))
+        blocks.append(message_html(text, "edited"))
     return "".join(blocks)
-
-
-def _block(text: str, kind: str) -> str:
-    """Message in a coloured box."""
-    return (
-        f'<div class="hx-{kind}" style="color: var(--hx-{kind}); '
-        f"background: var(--hx-{kind}-ground); "
-        f"border-left: 3px solid var(--hx-{kind}); padding: 4px 8px; margin: 3px 0; "
-        f'font-size: 12.5px; white-space: pre-wrap">{html.escape(text)}</div>'
-    )
 
 
 def _short(value: Any) -> str:
@@ -273,7 +264,7 @@ def parameters(follow: SessionView) -> pn.viewable.Viewable:
     return ParameterWidgets(follow).layout
 
 
-@stand_alone(needs_results=False)
+@stand_alone(needs_results=False, tells=True)
 def view(follow: SessionView) -> pn.viewable.Viewable:
     """Buttons, status and parameters above each other.
 
