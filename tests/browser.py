@@ -17,6 +17,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 START_S = 60
+LOOK_MS = 50
 CHROMIUM_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
 
@@ -165,6 +166,24 @@ def plot_titles(page: Any) -> list[str]:
                       .map(view => view.model.title?.text ?? ""); }}"""
     )
     return titles
+
+
+def wait_for_plot(page: Any, beginning: str) -> None:
+    """Wait until a plot whose title begins so is drawn and to be seen."""
+    from playwright.sync_api import TimeoutError as Expired
+
+    try:
+        page.wait_for_function(
+            f"""beginning => {{ {FIGURES}
+              return found.some(view => view.has_finished()
+                && view.model.title?.text?.startsWith(beginning)); }}""",
+            arg=beginning,
+            polling=LOOK_MS,
+        )
+    except Expired as error:
+        raise AssertionError(
+            f"no plot {beginning!r} among {plot_titles(page)}"
+        ) from error
 
 
 def place_in_plot(page: Any, title: str, x: float, y: float) -> list[float]:

@@ -75,6 +75,7 @@ class Activity:
         # note of who holds it would be two steps.
         self._owner: dict[str, object] = {}
         self._thread: threading.Thread | None = None
+        self._body_ended = threading.Event()
         self._unraised = False
 
     @property
@@ -129,26 +130,30 @@ class Activity:
         RuntimeError
             If somebody computes already.
         """
-        token = object()
+        token, ended = object(), threading.Event()
         thread = threading.Thread(
-            target=self._body, args=(work, token), name=f"helixnb-{what}", daemon=True
+            target=self._body,
+            args=(work, token, ended),
+            name=f"helixnb-{what}",
+            daemon=True,
         )
         try:
             try:
                 self._acquire(what, token)
                 self._notify()
-                self._thread = thread
+                self._thread, self._body_ended = thread, ended
                 thread.start()
             finally:
                 self._free_unless_begun(token, thread)
         finally:
             self._free_unless_begun(token, thread)
 
-    def _body(self, work: Callable[[], None], token: object) -> None:
-        if self._owner.get("token") is not token:
-            return  # interrupted while it was started
+    def _body(
+        self, work: Callable[[], None], token: object, ended: threading.Event
+    ) -> None:
         try:
-            work()
+            if self._owner.get("token") is token:  # not interrupted while it started
+                work()
         except Exception as error:
             error.add_note("This stopped the background run of a helixnb session.")
             self.error, self._unraised = error, True
@@ -156,6 +161,7 @@ class Activity:
         finally:
             self._free(token)
             self._notify()
+            ended.set()
 
     def join(self, timeout: float | None) -> None:
         """Wait for the thread, if there is one.
@@ -165,9 +171,10 @@ class Activity:
         timeout : float or None
             Seconds to wait at most.
         """
-        # An interrupt may have kept it from starting.
+        # An interrupt may have kept it from starting. Not Thread.join: before Python
+        # 3.13, one that was interrupted takes the thread for ended ever after.
         if self._thread is not None and self._thread.ident is not None:
-            self._thread.join(timeout)
+            self._body_ended.wait(timeout)
 
     def clear_error(self) -> None:
         """Forget what went wrong, because something went right since."""
