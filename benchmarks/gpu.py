@@ -5,9 +5,11 @@
 runs the tests that need a GPU, simulates segments, refines them for some iterations,
 and computes the next one on either device from the same state. It prints a table in
 Markdown, with the floor that arithmetic and memory set: the matrix products that were
-counted at the rate of large products of the device, or the tables of poses moved five
-times (written, exponentiated in place, pooled, weighed) at its rate of copying,
-whichever takes longer; for reading, the images at the rate of sending them.
+counted at the rate of large products of the device, or what is moved at its rate of
+copying, whichever takes longer. In the E-step that are the tables of poses, six times
+(written, searched for their maxima, exponentiated in place, pooled, weighed), in the
+M-step weights, their transforms and the frames of the poses kept. For reading it is the
+images at the rate of sending them.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from helixnb.state import State
 
 TWIST_DEG, RISE_A = -27.0, 12.0
 SEGMENTS_PER_FILAMENT = 20
-TABLE_PASSES = 5
+TABLE_PASSES = 6
 PARITY = ("tests/test_cuda_kernels.py", "tests/test_gpu.py")
 
 
@@ -146,9 +148,11 @@ def floor_seconds(
         f"Rates of the device: {rate / 1e12:.2f} TFlop/s of float32 products, "
         f"{copied / 1e9:.0f} GB/s copied, {sent / 1e9:.1f} GB/s sent.\n"
     )
-    tables = TABLE_PASSES * 4 * clock.counts["poses"]
+    counts = clock.counts
+    tables = TABLE_PASSES * 4 * counts["poses"]
     return {
-        "E-step": max(clock.counts["flops"] / rate, tables / copied),
+        "E-step": max(counts["flops"] / rate, tables / copied),
+        "M-step": max(counts["M-step flops"] / rate, counts["M-step bytes"] / copied),
         "read": n_images * box_px**2 * 4 / sent,
     }
 

@@ -129,6 +129,9 @@ class ParticlePass:
             )
         with self.clock("M-step"):
             sums.add(posterior, frames, len(chunk), self.backend)
+        flops, moved = sums.cost_of_cell(wide)
+        self.clock.count("M-step flops", flops * len(posterior.cells))
+        self.clock.count("M-step bytes", moved * len(posterior.cells))
 
 
 def halved(

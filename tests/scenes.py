@@ -28,11 +28,12 @@ WIDE = PoseSpread(psi_deg=50.0, tilt_deg=50.0, shift_px=50.0)
 def optics(defocus_u_A: float, defocus_v_A: float, angle_deg: float) -> NDArray:
     """CTF coefficients at 300 kV, Cs 2.7 mm, 10 % amplitude contrast."""
     wavelength = float(ctf.electron_wavelength_A(np.array(300.0)))
+    half_A, twice = (defocus_u_A - defocus_v_A) / 2, 2 * np.deg2rad(angle_deg)
     return np.array(
         [
             (defocus_u_A + defocus_v_A) / 2,
-            (defocus_u_A - defocus_v_A) / 2,
-            np.deg2rad(angle_deg),
+            half_A * np.cos(twice),
+            half_A * np.sin(twice),
             np.pi * wavelength,
             np.pi / 2 * 2.7e7 * wavelength**3,
             np.arcsin(0.1),

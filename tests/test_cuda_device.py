@@ -174,6 +174,55 @@ def test_what_does_not_fit_is_halved_and_planned_smaller(
     assert not machine.races
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["CUFFT_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "cudaErrorMemoryAllocation: "],
+)
+def test_libraries_without_memory_are_understood(module: Any, words: str) -> None:
+    """CuPy has an error of its own only for what it allocates itself."""
+    backend = module.CUDA(0)
+
+    def work(item: np.ndarray) -> int:
+        if len(item) > 2:
+            raise RuntimeError(words)
+        return len(item)
+
+    with backend.active():
+        assert list(backend.map(work, [np.arange(8)], _halves)) == [2, 2, 2, 2]
+        with pytest.raises(RuntimeError, match="something else"):
+            list(backend.map(lambda _: _raise(RuntimeError("something else")), [1]))
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_maps_that_do_not_fit_are_told(module: Any, machine: Machine) -> None:
+    """Between the chunks nothing can be halved."""
+    backend = module.CUDA(0)
+
+    def fill() -> None:
+        with backend.active():
+            held = [backend.xp.zeros(30 * MIB, np.uint8) for _ in range(3)]
+            del held
+
+    with pytest.raises(InputError, match=r"cuda:0 \(Fake GPU, 0 GiB\).*device='cpu'"):
+        fill()
+    with backend.active():
+        assert backend.free_bytes() > 60 * MIB
+
+
+def test_no_array_of_a_large_gpu_is_too_long_for_its_libraries(library: Any) -> None:
+    """They count elements in 32 bits; none takes more than a quarter of the memory."""
+    large = Machine(total_bytes=180 * fake_cupy.GIB)
+    with fake_device(large, library) as module:
+        backend = module.CUDA(0)
+        with backend.active():
+            assert backend.chunk_images(10 * MIB) * 10 * MIB <= 8 * fake_cupy.GIB
+            sizes = [s.stop - s.start for s in backend.blocks(0, 10**6, MIB)]
+    assert max(sizes) * MIB // 4 <= 2**31
+
+
 def test_a_filament_that_cannot_be_halved_is_told(module: Any) -> None:
     backend = module.CUDA(0)
     with (
@@ -186,14 +235,15 @@ def test_a_filament_that_cannot_be_halved_is_told(module: Any) -> None:
 def test_plans_of_transforms_do_not_fill_the_memory(
     module: Any, machine: Machine
 ) -> None:
-    """Each length needs a plan of its own, which CuPy keeps."""
+    """Each length needs a plan of its own, which CuPy keeps; within a chunk as well."""
     backend = module.CUDA(0)
 
     def work(n: int) -> int:
-        fourier.fft(backend.xp.zeros(n, np.complex64))
+        for more in range(10):
+            fourier.fft(backend.xp.zeros(n + more, np.complex64))
         return n
 
-    lengths = range(100_000, 100_040)  # 0.8 MB each, 32 MB together
+    lengths = range(100_000, 100_040, 10)  # 0.8 MB each, 32 MB together
     with backend.active():
         assert list(backend.map(work, lengths)) == list(lengths)
     assert machine.refused == 0

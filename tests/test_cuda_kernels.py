@@ -55,7 +55,7 @@ def test_turned_frames(
         [
             rng.uniform(5e3, 3e4, 3),
             rng.uniform(-900, 900, 3),
-            rng.uniform(-3, 3, 3),
+            rng.uniform(-900, 900, 3),
             np.full(3, np.pi * 0.0197),
             np.full(3, np.pi / 2 * 2.7e7 * 0.0197**3),
             np.full(3, 0.1),

@@ -8,6 +8,7 @@ Results must be those of the CPU backend to rounding.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,16 @@ import pytest
 from helixnb import refinement, twist_rise
 from helixnb.backend import get_backend
 from helixnb.backend.arrays import to_host
+from helixnb.core import maximization
 from helixnb.core.masks import cylinder
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.initial import initial_state
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
+from helixnb.progress import Stopwatch
 from helixnb.simulate import Filaments, Microscope, simulate_segments
 from helixnb.state import State
+from tests.gpu import strict
 from tests.gpu.fake_cupy import Machine, fake_device
 from tests.gpu.host_cuda import compile_kernels
 
@@ -215,6 +219,37 @@ def test_an_iteration_fetches_what_is_shown_and_no_more(
     assert machine.fetches <= FETCHES
     assert sum(machine.launches.values()) <= LAUNCHES
     assert sum(machine.waits.values()) <= WAITS
+
+
+def test_the_work_of_the_m_step_is_counted_as_it_is_done(
+    particles: ParticleSet,
+    standin: Standin,
+    start: Callable[..., State],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Operations of its matrix products, from the shapes that are multiplied."""
+    inside, done = threading.local(), []
+    product, sums = strict.Strict.__matmul__, maximization.fan_sums  # type: ignore[attr-defined]
+
+    def counted(left: Any, right: Any) -> Any:
+        out = product(left, right)
+        if getattr(inside, "fan_sums", False):
+            each = 8 if left.dtype.kind == right.dtype.kind == "c" else 2
+            done.append(each * out.size * left.shape[-1])
+        return out
+
+    def entered(*arguments: Any) -> Any:
+        inside.fan_sums = True
+        out = sums(*arguments)
+        inside.fan_sums = False
+        return out
+
+    monkeypatch.setattr(strict.Strict, "__matmul__", counted)
+    monkeypatch.setattr(maximization, "fan_sums", entered)
+    clock, parameters = Stopwatch(), _parameters()
+    before = start(parameters)
+    refinement.step(before, particles, parameters, standin.backend, _quiet, clock=clock)
+    assert clock.counts["M-step flops"] == sum(done) > 0
 
 
 def test_chunks_are_planned_for_the_memory_there_is(

@@ -16,7 +16,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_prints_a_table_to_paste() -> None:
-    small = ["--images", "40", "--box", "32", "--pixel-size", "5", "--iterations", "1"]
+    small = ["--images", "80", "--box", "32", "--pixel-size", "5", "--iterations", "1"]
     run = _run("--device", "cpu", "--no-parity", *small)
     assert run.returncode == 0, run.stderr
     lines = [line for line in run.stdout.splitlines() if line.startswith("|")]
@@ -24,8 +24,10 @@ def test_it_prints_a_table_to_paste() -> None:
     assert {line.count("|") for line in lines} == {5}
     rows = {line.split("|")[1].strip(): line.split("|")[2:5] for line in lines[2:]}
     assert {"E-step", "M-step", "read", "whole iteration, wall"} <= set(rows)
-    cpu, device, floor = map(float, rows["E-step"])
-    assert 0 < floor < max(cpu, device)
+    for stage in ("E-step", "M-step"):
+        # No floor for a CPU, whose cache holds small tables; but about as large.
+        cpu, device, floor = map(float, rows[stage])
+        assert 0 < floor < 10 * max(cpu, device)
     apart = re.search(r"half-maps: (\S+) of the maximum", run.stdout)
     assert apart is not None
     assert float(apart[1]) < 1e-6

@@ -43,9 +43,8 @@ def turn_frames(  # type: ignore[no-untyped-def]
     factor = np.empty(2 * k_max + 1, np.float32)
     for f in range(len(image)):
         source = np.uint64(image[f])
-        mean, half, azimuth, k2, k4, constant = contrast[source]
-        # cos 2(angle - azimuth) s^2 without the angle; phases in turns.
-        cos_2a, sin_2a = half * np.cos(2 * azimuth), half * np.sin(2 * azimuth)
+        # Astigmatism without the angle; phases in turns.
+        mean, cos_2a, sin_2a, k2, k4, constant = contrast[source]
         first = k2 * scale2 / (2 * np.pi)
         second = k4 * scale2 * scale2 / (2 * np.pi)
         offset = constant / (2 * np.pi)

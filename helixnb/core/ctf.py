@@ -42,16 +42,18 @@ def coefficients(particles: ParticleSet) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (n, 6)
-        Mean defocus and half the astigmatism (A), its azimuth (rad), pi lambda (A),
-        pi/2 Cs lambda^3 (A^4) and the constant phase (rad).
+        Mean defocus, half the astigmatism times cosine and sine of twice its azimuth
+        (A), pi lambda (A), pi/2 Cs lambda^3 (A^4) and the constant phase (rad).
     """
     wavelength = electron_wavelength_A(particles.voltage_kV)
     cs_A = particles.cs_mm * 1e7
+    half_A = (particles.defocus_u_A - particles.defocus_v_A) / 2
+    twice = 2 * np.deg2rad(particles.defocus_angle_deg)
     return np.stack(
         [
             (particles.defocus_u_A + particles.defocus_v_A) / 2,
-            (particles.defocus_u_A - particles.defocus_v_A) / 2,
-            np.deg2rad(particles.defocus_angle_deg),
+            half_A * np.cos(twice),
+            half_A * np.sin(twice),
             np.pi * wavelength,
             np.pi / 2 * cs_A * wavelength**3,
             np.arcsin(particles.amplitude_contrast)
@@ -80,9 +82,12 @@ def evaluate(
     -------
     ndarray of float64, broadcast shape of coefficients and frequencies
     """
-    xp = array_module(kx_per_A)
-    mean, half, azimuth, k2, k4, constant = coefficient
-    s2 = kx_per_A**2 + ky_per_A**2
-    defocus = mean + half * xp.cos(2 * (xp.arctan2(ky_per_A, kx_per_A) - azimuth))
-    value: NDArray[np.float64] = xp.sin(k2 * defocus * s2 - k4 * s2**2 + constant)
+    mean, along, aslant, k2, k4, constant = coefficient
+    x2, y2 = kx_per_A**2, ky_per_A**2
+    s2 = x2 + y2
+    # Defocus times s^2; it varies with direction as the cosine of twice an angle.
+    bend = mean * s2 + along * (x2 - y2) + 2 * aslant * kx_per_A * ky_per_A
+    value: NDArray[np.float64] = array_module(bend).sin(
+        k2 * bend - k4 * s2**2 + constant
+    )
     return value

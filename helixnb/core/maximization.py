@@ -24,6 +24,7 @@ from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.expectation import Posterior
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.scoring import Frames
+from helixnb.core.search import SearchLevel
 from helixnb.symmetry import HelicalSymmetry
 
 WEIGHT_HARMONICS = 16
@@ -70,6 +71,26 @@ class Accumulator:
             xp.zeros(grid.shape, np.complex64),
             xp.zeros((grid.n_z, grid.n_r, 2 * n_w + 1), np.complex64),
         )
+
+    def cost_of_cell(self, level: SearchLevel) -> tuple[int, int]:
+        """Floating-point operations and bytes that one cell takes in `fan_sums`.
+
+        Operations are those of the matrix products. Bytes count its weights once, and
+        what is made of them and of its frame as written once and read once.
+
+        Parameters
+        ----------
+        level : SearchLevel
+            Of the cells.
+        """
+        plane, n_w = HalfPlane(self.grid.k_max), self.weight.shape[-1] // 2
+        n_rows, components = plane.n_rows, plane.n_rows * plane.n_columns
+        waves = level.n_axial * (self.grid.m_max + 1)
+        flops = 8 * n_rows * 2 * waves  # gains of either sign of m
+        flops += 8 * components * self.grid.n_m + 4 * components * (n_w + 1)
+        moved = 4 * level.n_axial * level.n_azimuth
+        moved += 2 * 8 * (waves + n_rows * self.grid.n_m) + 2 * (8 + 4) * components
+        return flops, moved
 
     def __iadd__(self, other: Accumulator) -> Accumulator:
         """Add the sums of other images."""

@@ -2,14 +2,17 @@
 
 Chunks of images are worked on by two threads, each with a stream of its own, so that
 one is read and sent while the other is computed. CuPy stages what it sends in pinned
-memory and keeps the plans of Fourier transforms, for each thread; both threads live as
-long as the backend does. Their streams do not wait for the thread that hands out the
-chunks, nor it for them, except where a result changes hands.
+memory, which is free again when the copy has ended, and keeps the plans of Fourier
+transforms, for each thread; both threads live as long as the backend does. Their
+streams do not wait for the thread that hands out the chunks, nor it for them, except
+where a result changes hands.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +25,7 @@ import cupyx.scipy.ndimage
 from helixnb.backend.arrays import ArrayKind, register
 from helixnb.backend.cuda.kernels import THREADS, Kernels, source
 from helixnb.backend.pipeline import in_order
+from helixnb.errors import InputError
 
 log = logging.getLogger("helixnb")
 
@@ -41,8 +45,12 @@ BLOCK_FRACTION = 0.1
 MOST_IMAGES = 4096
 """Images of a chunk at most: more gain nothing, and progress is told by the chunk."""
 
+MOST_BYTES = 8 * 2**30
+"""Working memory of a chunk or block at most, however large the GPU: cuFFT counts the
+elements of an array in 32 bits, and no array is more than a quarter of the memory."""
+
 PLAN_FRACTION = 0.1
-"""Part of the free memory that the plans of a thread may keep between chunks."""
+"""Part of the free memory that the plans of a thread may keep between transforms."""
 
 LEAST_SHARE = 1 / 64
 """Chunks are not planned smaller than this part of what should have fitted."""
@@ -50,6 +58,8 @@ LEAST_SHARE = 1 / 64
 _PLANS = 64
 _OPTIONS = ("--std=c++17",)
 _OutOfMemory = cupy.cuda.memory.OutOfMemoryError
+_LACK_OF_MEMORY = re.compile("ALLOC_FAILED|OUT_OF_MEMORY|MemoryAllocation")
+"""How errors of cuFFT and cuBLAS, of the driver and of the runtime name it."""
 
 
 def count() -> int:
@@ -110,7 +120,7 @@ class CUDA(Kernels):
             cupy.ndarray,
             ArrayKind(
                 xp=cupy,
-                fft=cupyx.scipy.fft,
+                fft=_Transforms(),
                 ndimage=cupyx.scipy.ndimage,
                 to_host=cupy.asnumpy,
                 device=_device_of,
@@ -135,7 +145,17 @@ class CUDA(Kernels):
         with self._device:
             cupy.fft.config.get_plan_cache().set_size(_PLANS)
             self._budget = self.free_bytes()
-            yield
+            try:
+                yield
+            except Exception as error:
+                if not _lacks_memory(error):
+                    raise
+                _free_memory()
+                raise InputError(
+                    f"the memory of {self.name} ({self._description}) does not hold "
+                    "what is made of the maps of this box. Use device='cpu', or crop "
+                    "or bin the images."
+                ) from error
 
     def synchronise(self) -> None:
         """Wait for what this thread has launched."""
@@ -156,14 +176,16 @@ class CUDA(Kernels):
 
     def chunk_images(self, bytes_per_image: int) -> int:
         """Images of a chunk, from the free memory; see `cpu`."""
-        share = MEMORY_FRACTION * self._shrunk * self._budget / WORKERS
+        share = MEMORY_FRACTION * self._budget / WORKERS
+        share = min(share, MOST_BYTES) * self._shrunk
         return int(min(max(share // bytes_per_image, 1), MOST_IMAGES))
 
     def blocks(
         self, first: int, last: int, bytes_each: int, fewest: int = 1
     ) -> Iterator[slice]:
         """Parts of a range that each work in a small part of the memory; see `cpu`."""
-        size = BLOCK_FRACTION * self._shrunk * self._budget / WORKERS
+        size = BLOCK_FRACTION * self._budget / WORKERS
+        size = min(size, MOST_BYTES) * self._shrunk
         step = max(1, int(size // bytes_each))
         for start in range(first, last, step):
             yield slice(start, min(start + step, last))
@@ -178,17 +200,17 @@ class CUDA(Kernels):
 
         def finished(planned: tuple[_Item, float]) -> _Result:
             item, share = planned
-            plans = cupy.fft.config.get_plan_cache()
             try:
                 result = function(item)
                 self.synchronise()
-            except _OutOfMemory:
+            except Exception as error:
+                if not _lacks_memory(error):
+                    raise
                 self._shrunk = max(min(self._shrunk, share / 2), LEAST_SHARE)
-                plans.clear()
-                raise
-            if plans.get_curr_memsize() > PLAN_FRACTION * self._budget:
-                # Chunks differ in length, and each length has plans of its own.
-                plans.clear()
+                # Its frames hold the memory that is to be tried again.
+                traceback.clear_frames(error.__traceback__)
+                cupy.fft.config.get_plan_cache().clear()
+                raise _TooLarge(str(error)) from None
             return result
 
         def halved(planned: tuple[_Item, float]) -> list[tuple[_Item, float]]:
@@ -204,8 +226,8 @@ class CUDA(Kernels):
             # must not make the next one smaller more than once.
             ((item, self._shrunk) for item in items),
             halved,
-            _OutOfMemory,
-            _free_memory,
+            _TooLarge,
+            _go_on_with_less,
         )
         for result in results:
             yield result
@@ -213,11 +235,48 @@ class CUDA(Kernels):
             self.synchronise()
 
 
+class _TooLarge(Exception):
+    """Raised for an item that takes more memory than there is."""
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error says that there was no memory, whichever library says it."""
+    if isinstance(error, _OutOfMemory):
+        return True
+    return bool(_LACK_OF_MEMORY.search(str(error))) and not isinstance(
+        error, InputError
+    )
+
+
 def _free_memory() -> None:
-    """Give back what is kept, after an item did not fit."""
+    """Give back what is kept for later."""
     cupy.fft.config.get_plan_cache().clear()
     cupy.get_default_memory_pool().free_all_blocks()
+
+
+def _go_on_with_less() -> None:
+    """Make room, after an item did not fit."""
+    _free_memory()
     log.info("the GPU is out of memory: going on with half the images")
+
+
+class _Transforms:
+    """Fourier transforms of CuPy, whose plans may keep a part of the memory only.
+
+    Chunks differ in length, and each length has plans of its own.
+    """
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function: Callable[..., Any] = getattr(cupyx.scipy.fft, name)
+
+        def transform(array: Any, *where: Any, **options: Any) -> Any:
+            result = function(array, *where, **options)
+            plans = cupy.fft.config.get_plan_cache()
+            if plans.get_curr_memsize() > PLAN_FRACTION * _device_of(array)._budget:
+                plans.clear()
+            return result
+
+        return transform
 
 
 _BACKENDS: dict[int, CUDA] = {}

@@ -6,8 +6,8 @@
 // twofold; negative kx are read as conjugates from the half that is stored. Places
 // where `whitening` is 0 are set to 0.
 extern "C" __global__ void turn_frames(
-    const float2* transforms, const int* image, const double* psi,
-    const double* contrast, const float* whitening, const float* table, Index steps,
+    const float2* transforms, const int* image, const double* sines,
+    const double* cosines, const double* contrast, const float* whitening, const float* table, Index steps,
     Index taps, Index size, Index k_max, double spacing, Index n_frames,
     float2* data, float* power)
 {
@@ -23,18 +23,16 @@ extern "C" __global__ void turn_frames(
     if (weight == 0.0f) return;
 
     const double u = (double)(column - k_max);
-    const double sine = sin(psi[f]), cosine = cos(psi[f]);
+    const double sine = sines[f], cosine = cosines[f];
     double kx = sine * u - cosine * v;
     double ky = cosine * u + sine * v;
 
     // Defocus varies with direction as cos 2(angle - azimuth), here without an angle.
     const double* c = contrast + 6 * (Index)image[f];
-    const double mean = c[0], half = c[1], azimuth = c[2];
     const double scale2 = spacing * spacing;
     const double s2 = (kx * kx + ky * ky) * scale2;
-    const double astigmatism = (kx * kx - ky * ky) * half * cos(2 * azimuth)
-        + 2 * kx * ky * half * sin(2 * azimuth);
-    const double bend = mean * s2 + astigmatism * scale2;
+    const double astigmatism = (kx * kx - ky * ky) * c[1] + 2 * kx * ky * c[2];
+    const double bend = c[0] * s2 + astigmatism * scale2;
     const float ctf = wave(c[3] * bend - c[4] * s2 * s2 + c[5]).y;
 
     const bool conjugate = kx < 0;

@@ -74,6 +74,11 @@ class Kernels:
         if n:
             self._launch(name, -(-n // THREADS), *arguments)
 
+    def _each_table(self, name: str, n: int, *arguments: Any) -> None:
+        """Launch one block for each of n tables."""
+        if n:
+            self._launch(name, n, *arguments)
+
     def _contiguous(self, array: Any, dtype: Any) -> Any:
         return self.xp.ascontiguousarray(array, dtype=dtype)
 
@@ -88,7 +93,7 @@ class Kernels:
         spacing_per_A: float,
     ) -> tuple[Any, Any]:
         """Turn image transforms into the filament frame; see `loops`."""
-        n_frames = len(image)
+        n_frames, angle = len(image), self.xp.deg2rad(psi_deg)
         shape = (k_max + 1, n_frames, 2 * k_max + 1)
         data = self.xp.empty(shape, np.complex64)
         power = self.xp.empty(shape, np.float32)
@@ -97,7 +102,8 @@ class Kernels:
             data.size,
             self._contiguous(transforms, np.complex64),
             self._contiguous(image, np.int32),
-            self._contiguous(self.xp.deg2rad(psi_deg), np.float64),
+            self._contiguous(self.xp.sin(angle), np.float64),
+            self._contiguous(self.xp.cos(angle), np.float64),
             self._contiguous(contrast, np.float64),
             self._contiguous(whitening, np.float32),
             self._image_table,
@@ -184,9 +190,9 @@ class Kernels:
         self, even: Any, odd: Any, offset: Any, power: float, out: Any
     ) -> None:
         """Write score tables from their even and odd parts; see `loops`."""
-        self._each(
+        self._each_table(
             "unfold_azimuths",
-            out.size,
+            len(out),
             self._contiguous(even, np.float32),
             self._contiguous(odd, np.float32),
             self._contiguous(offset, np.float32),
@@ -224,25 +230,22 @@ class Kernels:
         depth = highest - peak[state]
         height = xp.where(depth > NEGLIGIBLE, xp.exp(depth), np.float32(0))
         size = tables.shape[1] * tables.shape[2]
-        self._each(
-            "exponentiate", tables.size, tables, highest, height, len(tables), size
-        )
+        self._each_table("exponentiate", len(tables), tables, highest, height, size)
         return height, peak
 
     def weigh_tables(self, tables: Any, messages: Any, state: Any, height: Any) -> Any:
         """Sum of each table times the message of its state; see `loops`."""
         mass = self.xp.empty(len(tables), np.float64)
-        if len(tables):
-            self._launch(
-                "weigh_tables",
-                len(tables),
-                self._contiguous(tables, np.float32),
-                self._contiguous(messages, np.float32),
-                self._contiguous(state, np.int32),
-                self._contiguous(height, np.float32),
-                tables.shape[1] * tables.shape[2],
-                mass,
-            )
+        self._each_table(
+            "weigh_tables",
+            len(tables),
+            self._contiguous(tables, np.float32),
+            self._contiguous(messages, np.float32),
+            self._contiguous(state, np.int32),
+            self._contiguous(height, np.float32),
+            tables.shape[1] * tables.shape[2],
+            mass,
+        )
         return mass
 
     def weighted_tables(
@@ -250,15 +253,14 @@ class Kernels:
     ) -> Any:
         """Take tables, times messages and a share of each; see `loops`."""
         out = self.xp.empty((len(index), *tables.shape[1:]), np.float32)
-        self._each(
+        self._each_table(
             "weighted_tables",
-            out.size,
+            len(out),
             tables,
             self._contiguous(index, np.int64),
             self._contiguous(messages, np.float32),
             self._contiguous(state, np.int32),
             self._contiguous(share, np.float32),
-            len(index),
             tables.shape[1] * tables.shape[2],
             out,
         )

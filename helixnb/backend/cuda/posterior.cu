@@ -1,5 +1,8 @@
 // From parts of the scores of cells to the weights of their poses.
 
+// One block of threads a table: where in its table a thread is follows from small
+// numbers, for a GPU divides large ones slowly.
+
 // Scores over a whole turn from their even and odd part over half of it, h azimuths
 // from 0: out[i, s, a] = power (even[s, i, a] + odd[s, i, a] - offset[i, a]), and beyond
 // half a turn the same at n_azimuth - a with the odd part subtracted.
@@ -7,30 +10,32 @@ extern "C" __global__ void unfold_azimuths(
     const float* even, const float* odd, const float* offset, double power, Index n,
     Index n_axial, Index n_azimuth, float* out)
 {
-    const Index k = thread_number();
-    if (k >= n * n_axial * n_azimuth) return;
-    const Index a = k % n_azimuth;
-    const Index s = k / n_azimuth % n_axial;
-    const Index i = k / n_azimuth / n_axial;
-    const Index half = n_azimuth / 2 + 1;
-    const bool beyond = a >= half;
-    const Index from = (s * n + i) * half + (beyond ? n_azimuth - a : a);
-    const float wave = beyond ? even[from] - odd[from] : even[from] + odd[from];
-    out[k] = (float)power * (wave - offset[i * n_azimuth + a]);
+    const Index i = blockIdx.x;
+    const int width = (int)n_azimuth, half = width / 2 + 1;
+    const int size = (int)n_axial * width;
+    for (int k = threadIdx.x; k < size; k += blockDim.x) {
+        const int s = k / width, a = k - s * width;
+        const bool beyond = a >= half;
+        const Index from = (s * n + i) * half + (beyond ? width - a : a);
+        const float wave = beyond ? even[from] - odd[from] : even[from] + odd[from];
+        out[i * size + k] = (float)power * (wave - offset[i * width + a]);
+    }
 }
 
 // tables[i, j] becomes exp(tables[i, j] - highest[i]), where height[i] is not 0.
 extern "C" __global__ void exponentiate(
-    float* tables, const float* highest, const float* height, Index n, Index size)
+    float* tables, const float* highest, const float* height, Index size)
 {
-    const Index i = thread_number();
-    if (i >= n * size) return;
-    const Index item = i / size;
-    if (height[item] != 0.0f) tables[i] = expf(tables[i] - highest[item]);
+    const Index i = blockIdx.x;
+    if (height[i] == 0.0f) return;
+    const float most = highest[i];
+    float* table = tables + i * size;
+    for (Index j = threadIdx.x; j < size; j += blockDim.x)
+        table[j] = expf(table[j] - most);
 }
 
-// mass[i] = height[i] times the sum over j of tables[i, j] messages[state[i], j]: one
-// block of 128 threads a table, which is not read where its height is 0. Each thread
+// mass[i] = height[i] times the sum over j of tables[i, j] messages[state[i], j], of 128
+// threads; a table is not read where its height is 0. Each thread
 // adds its share in double precision; eight of them add sixteen shares each, and the
 // first adds those.
 extern "C" __global__ void weigh_tables(
@@ -63,11 +68,12 @@ extern "C" __global__ void weigh_tables(
 // out[i, j] = tables[index[i], j] messages[state[i], j] share[i].
 extern "C" __global__ void weighted_tables(
     const float* tables, const Index* index, const float* messages, const int* state,
-    const float* share, Index n, Index size, float* out)
+    const float* share, Index size, float* out)
 {
-    const Index i = thread_number();
-    if (i >= n * size) return;
-    const Index item = i / size, j = i % size;
-    const float message = messages[(Index)state[item] * size + j];
-    out[i] = tables[index[item] * size + j] * message * share[item];
+    const Index i = blockIdx.x;
+    const float* table = tables + index[i] * size;
+    const float* message = messages + (Index)state[i] * size;
+    const float factor = share[i];
+    for (Index j = threadIdx.x; j < size; j += blockDim.x)
+        out[i * size + j] = table[j] * message[j] * factor;
 }
