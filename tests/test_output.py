@@ -1,5 +1,6 @@
 """The output folder: what is in it, whose it is, and that nothing is lost."""
 
+import html
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from helixnb.errors import InputError
 from helixnb.io.mrc import read_map
 from helixnb.io.output import RESULT_FILES, claim_folder, write_summary
 from helixnb.particles import ParticleSet
+from helixnb.report import plots
 from helixnb.simulate import Filaments, SimulatedData, simulate_segments
 from helixnb.state import State
 from tests.standins import standin_state
@@ -179,6 +181,20 @@ def test_report_needs_no_network_and_shows_the_facts(out: Path) -> None:
     assert not re.search(r"https?:|src=|<link|@import", page)
     for fact in ("Symmetry score", "look at this", "rlnAngle", "max_tilt_deg", "14.0"):
         assert (fact in text) is (fact != "rlnAngle")
+
+
+def test_the_report_has_every_section_and_repeats_the_run(out: Path) -> None:
+    scripts = re.compile("<script.*?</script>", re.DOTALL)
+    text = html.unescape(scripts.sub("", (out / "report.html").read_text()))
+    drawn = [group.title for group in plots.GROUPS]
+    told = ["Candidate symmetries", "Parameters of this iteration"]
+    told += ["Python that repeats this run", "Provenance"]
+    assert re.findall(r"<h2>(.*?)</h2>", text) == drawn + told
+    # The stand-in has no symmetry-blind check.
+    n = sum(len(group.names) for group in plots.GROUPS) - 1 + len(told)
+    assert len(re.findall('<div class="card[ "]', text)) == n
+    assert "session = Session.from_file(" in text
+    assert "session.step()" in text
 
 
 def test_report_escapes_what_came_from_files(

@@ -376,12 +376,12 @@ def image(
 
 
 def value_at(layer: Layer, x: float, y: float) -> float:
-    """Value of a picture at a point of its axes.
+    """Value of a picture, or of that of several which is there, at a point.
 
     Parameters
     ----------
     layer : Layer
-        Made by `image`.
+        Of images.
     x, y : float
         Within its bounds.
 
@@ -390,10 +390,11 @@ def value_at(layer: Layer, x: float, y: float) -> float:
     float
     """
     columns = layer.columns
-    values = columns["image"][0]
-    column = int((x - columns["x"][0]) / columns["dw"][0] * values.shape[1])
-    row = int((y - columns["y"][0]) / columns["dh"][0] * values.shape[0])
-    return float(values[row, column])
+    left, bottom, width, height = (np.array(columns[n]) for n in ("x", "y", "dw", "dh"))
+    across, up = (x - left) / width, (y - bottom) / height
+    i = int(np.flatnonzero((0 <= across) & (across < 1) & (0 <= up) & (up < 1))[0])
+    values = columns["image"][i]
+    return float(values[int(up[i] * len(values)), int(across[i] * len(values[0]))])
 
 
 def bounds_of(

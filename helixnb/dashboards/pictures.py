@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from helixnb.dashboards import style
-from helixnb.dashboards.chart import Axis, Chart, Colors, bounds_of, image, texts
+from helixnb.dashboards.chart import Axis, Chart, Colors, Layer, bounds_of, image, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTRAST_QUANTILE = 0.995
+WHITE = 255
 MAX_PIXELS = 384
 """Larger pictures are averaged down: a screen shows no more."""
 
@@ -93,6 +94,13 @@ def contrast(values: NDArray[np.floating]) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (-1.0, 1.0)
 
 
+def _grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Grey values with the contrast of the picture: a screen shows no finer ones."""
+    low, high = contrast(values)
+    shown = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(WHITE * shown + 0.5, np.uint8)
+
+
 def montage(
     rows: Sequence[NDArray[np.float32]],
     labels: Sequence[str],
@@ -122,7 +130,7 @@ def montage(
     Returns
     -------
     Chart
-        Its layers are the picture, the labels and the names of the rows.
+        Its layers are the pictures, the labels and the names of the rows.
     """
     n, box = len(rows[0]), rows[0].shape[-1]
     edge = int(box * (1 - crop) / 2)
@@ -130,17 +138,16 @@ def montage(
     inner_px = (box - 2 * edge) // block
     gap = max(2, inner_px // 20)
     size = inner_px + gap
-    canvas = np.full((len(rows) * size, n * size), np.nan, np.float32)
+    height, width = len(rows) * size, n * size
     shape = (inner_px, block, inner_px, block)
     inside = slice(edge, edge + inner_px * block)
+    tiles: dict[str, list[Any]] = {n: [] for n in ("image", "x", "y", "dw", "dh")}
     for i, pictures in enumerate(rows):
         for j, tile in enumerate(pictures):
             inner = tile[inside, inside].reshape(shape).mean((1, 3))
-            low, high = contrast(inner)
-            top = (len(rows) - 1 - i) * size
-            shown = np.clip((inner - low) / (high - low), 0, 1)
-            canvas[top : top + inner_px, j * size : j * size + inner_px] = shown
-    height, width = canvas.shape
+            place = (j * size, (len(rows) - 1 - i) * size, inner_px, inner_px)
+            for name, value in zip(tiles, (_grey(inner), *place), strict=True):
+                tiles[name].append(value)
     left, top = 0.55 * size if row_names else 0.0, height + 0.25 * size
     heads = texts(
         (np.arange(len(labels)) + 0.5) * size - gap / 2,
@@ -156,11 +163,11 @@ def montage(
         text_baseline="middle",
     )
     return Chart(
-        [image(canvas, (0, 0, width, height)), heads, names],
+        [Layer("image", tiles), heads, names],
         title,
         x=Axis(limits=(-left, width), hidden=True),
         y=Axis(limits=(0, top), hidden=True),
-        colors=Colors(style.DENSITY_MAP, (0.0, 1.0)),
+        colors=Colors(style.DENSITY_MAP, (0.0, float(WHITE))),
         size={
             "frame_width": int((width + left) / size * tile_px),
             "frame_height": int(top / size * tile_px),

@@ -6,6 +6,7 @@ line; those that do not contradict it. A click on a filament shows its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def plot(filaments: pd.DataFrame, chosen: int = -1) -> Chart:
                 line_width=2.5,
             ),
         ],
-        f"{len(table)} filaments, {turned} turned; click one",
+        f"{len(table)} filaments, {turned} turned round",
         x=Axis("filament", (-0.8, len(table) - 0.2)),
         y=Axis("s.d. about one helix (°)", (0.0, highest)),
         legend=Legend("above", columns=3),
@@ -258,7 +259,8 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
         choice.filament = int(np.clip(round(x), 0, n - 1))
 
     def all_of(session: Any, filament: int) -> Chart:
-        return plot(session.filaments, filament)
+        drawn = plot(session.filaments, filament)
+        return replace(drawn, title=f"{drawn.title}; click one")
 
     def one_of(session: Any, filament: int) -> Chart:
         return along(session.continuity, session.filaments, filament)
@@ -267,10 +269,10 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
         return deviations(session.continuity, filament)
 
     chosen = choice.param.filament
-    pictures = Later(follow, _pictures, filament=chosen)
+    pictures = Later(follow, segments_of, filament=chosen)
 
     def build() -> pn.viewable.Viewable:
-        return pictures.chart(lambda _, found: _strip(*found), flex="none")
+        return pictures.chart(lambda _, found: strip(*found), flex="none")
 
     def plots() -> pn.viewable.Viewable:
         # Not a FlexBox: plots in one are misplaced if another plot follows it.
@@ -290,8 +292,24 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     )
 
 
-def _pictures(session: Any, filament: int) -> tuple[int, Any, Any]:
-    """Images of some segments of a filament, with what is known of them."""
+def segments_of(session: Any, filament: int) -> tuple[int, xr.Dataset, xr.Dataset]:
+    """Read images of some segments of a filament, with what is known of them.
+
+    Parameters
+    ----------
+    session : Session
+        With poses.
+    filament : int
+        Which one.
+
+    Returns
+    -------
+    filament : int
+    seen : xarray.Dataset
+        As `Session.particle_pictures`, from the first to the last along the filament.
+    segments : xarray.Dataset
+        Theirs of `Session.continuity`.
+    """
     segments = session.continuity
     index = np.flatnonzero(segments["filament"].to_numpy() == filament)
     order = index[np.argsort(segments["position"].to_numpy()[index])]
@@ -301,7 +319,18 @@ def _pictures(session: Any, filament: int) -> tuple[int, Any, Any]:
     return filament, seen, segments.isel(particle=seen["particle"].to_numpy())
 
 
-def _strip(filament: int, seen: xr.Dataset, segments: xr.Dataset) -> Chart:
+def strip(filament: int, seen: xr.Dataset, segments: xr.Dataset) -> Chart:
+    """Draw segments of a filament side by side, above the model at their poses.
+
+    Parameters
+    ----------
+    filament, seen, segments
+        From `segments_of`.
+
+    Returns
+    -------
+    Chart
+    """
     labels = [
         f"{round(place)} Å{', outlier' if bad else ''}"
         for place, bad in zip(

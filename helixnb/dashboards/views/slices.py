@@ -76,9 +76,11 @@ def plot(
     """
     plane = volume.sel({across: position_A}, method="nearest")
     horizontal, vertical = PLANES[across]
+    title = f"{horizontal}{vertical} at {across} = {float(plane[across]):.1f} Å"
     values, bounds = decimated(plane.transpose(vertical, horizontal))
     if volume.attrs.get("units") == "angstrom":
-        colors = Colors(style.RESOLUTION_MAP, _resolution_limits(volume), bar="Å")
+        colors = Colors(style.RESOLUTION_MAP, _resolution_limits(volume), bar="")
+        title += ": resolution (Å)"
     else:
         limit = contrast_limit(volume) if contrast is None else contrast
         colors = Colors(style.DENSITY_MAP, (-limit, limit))
@@ -89,7 +91,7 @@ def plot(
     )
     return Chart(
         [image(values, bounds, hover), *outlines(masks, across, position_A)],
-        f"{horizontal}{vertical} at {across} = {float(plane[across]):.1f} Å",
+        title,
         x=Axis(f"{horizontal} (Å)", (bounds[0], bounds[2])),
         y=Axis(f"{vertical} (Å)", (bounds[1], bounds[3])),
         colors=colors,
@@ -101,6 +103,9 @@ def _resolution_limits(volume: xr.DataArray) -> tuple[float, float]:
     known = volume.to_numpy()[np.isfinite(volume.to_numpy())]
     if not len(known):
         return 0.0, 1.0
+    # The coarsest stands for nothing resolved, as outside of the filament.
+    resolved = known[known < known.max()]
+    known = resolved if len(resolved) else known
     low, high = np.quantile(known, (0.02, 0.98))
     return float(low), float(max(high, low + 0.1))
 
