@@ -43,6 +43,8 @@ _HOME_OF = {
 
 def __getattr__(name: str) -> object:
     """Import a public name the first time it is asked for (PEP 562)."""
+    if name == "dashboards":
+        return import_module("helixnb.dashboards")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

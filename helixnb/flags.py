@@ -53,7 +53,7 @@ def data_flags(
     diameters = box_A / (2 * survey.outer_radius_A)
     if diameters < _MIN_BOX_DIAMETERS:
         flags.append(
-            f"The box is only {diameters:.1f} filament diameters wide; use at least "
+            f"The box is only {diameters:.2f} filament diameters wide; use at least "
             f"{_MIN_BOX_DIAMETERS:g}, better 2 to 4."
         )
     return flags + _symmetry_estimate_flags(particles, parameters, box_A)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from helixnb import listing
 from helixnb.errors import InputError
 from helixnb.io.columns import Float64Array
 from helixnb.io.cs_export import RefinedPoses, new_table, with_poses
@@ -111,6 +112,25 @@ class ParticleSet:
     def __len__(self) -> int:
         """Return the number of segments."""
         return len(self.filament)
+
+    def __repr__(self) -> str:
+        return listing.as_text("ParticleSet", self._facts())
+
+    def _repr_html_(self) -> str:
+        return listing.as_html(self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """List what there is to know at a glance."""
+        apart = f"{self.inter_box_A:.1f} A along the filament"
+        halves = "not in the file: made by filament"
+        return [
+            ("particles", str(self.source)),
+            ("segments", f"{len(self):,} of {self.n_filaments:,} filaments"),
+            ("images", f"{self.box_px} x {self.box_px} px of {self.pixel_size_A:g} A"),
+            ("boxes apart", apart if self.inter_box_A > 0 else "not in the file"),
+            ("half-sets", halves if self.half is None else "as in the file"),
+            *(("note", note) for note in self.notes),
+        ]
 
     @property
     def n_filaments(self) -> int:

@@ -26,6 +26,14 @@ def test_unknown_names_are_refused() -> None:
         _ = helixnb.Sesion
 
 
+def test_views_are_found_without_importing_them() -> None:
+    code = "import helixnb; print(helixnb.dashboards.fsc.__module__)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["helixnb.dashboards.views.fsc"]
+
+
 def test_installed_version_is_the_one_in_the_source() -> None:
     assert importlib.metadata.version("helixnb") == helixnb.__version__
 

@@ -453,3 +453,11 @@ def test_images_with_pixels_that_are_no_numbers(star: Path, value: float) -> Non
     segments.read([0, 1, 2, 4, 5])
     with pytest.raises(InputError, match=r"b\.mrcs: section 2 has NaN or infinite"):
         segments.read([4, 3])
+
+
+def test_particles_say_what_they_are(star: Path) -> None:
+    found = ParticleSet.from_file(star)
+    for fact in ("6 of 2 filaments", "16 x 16 px of 2 A", "30.0 A along"):
+        assert fact in repr(found)
+        assert fact in found._repr_html_()
+    assert str(star) in repr(found)

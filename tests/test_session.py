@@ -449,7 +449,9 @@ def test_progress_bar_is_drawn_on_stderr_only(
 def test_results_before_the_first_step_say_what_to_do(
     session: Session, name: str
 ) -> None:
-    with pytest.raises(InputError, match=r"No half-maps yet: call session\.step\(\)"):
+    with pytest.raises(
+        InputError, match=r"Nothing computed yet: call session\.step\(\)"
+    ):
         getattr(session, name)
 
 
@@ -461,6 +463,23 @@ def test_repr_tells_the_facts_and_escapes_file_names(session: Session) -> None:
         assert fact in text
     assert "<b>" not in session._repr_html_()
     assert "&lt;b&gt;odd&amp;.star" in session._repr_html_()
+
+
+def test_mistakes_are_answered_with_what_to_do(session: Session) -> None:
+    with pytest.raises(InputError, match="give another session, got 3"):
+        session.step().compare(3)  # type: ignore[arg-type]
+    for seed in ("a", -1, 0.5):
+        with pytest.raises(InputError, match="seed must be a whole number"):
+            Session(session.particles, session.parameters.frozen, seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="read from the particles file"):
+        session.parameters.set(pixel_size_A=3.0)
+
+
+def test_a_file_that_is_no_checkpoint_is_not_called_unsafe(tmp_path: Path) -> None:
+    (tmp_path / "particles.star").write_text("data_particles\n")
+    with pytest.raises(InputError, match=r"written by Session\.save") as error:
+        Session.load(tmp_path / "particles.star")
+    assert "pickle" not in str(error.value)
 
 
 def test_history_holds_the_parameters_used(session: Session) -> None:
@@ -644,7 +663,7 @@ def test_checkpoint_runs_no_foreign_code(real: Session, tmp_path: Path) -> None:
 def test_nothing_to_save_before_the_first_step(
     session: Session, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="No half-maps yet"):
+    with pytest.raises(InputError, match="Nothing computed yet"):
         session.save(tmp_path / "s.npz")
 
 

@@ -76,8 +76,9 @@ def read_checkpoint(path: Path | str) -> Any:
         tree = json.loads(arrays.pop(_TREE).tobytes())
     except DAMAGE as error:
         raise InputError(
-            f"{path} could not be read as a checkpoint ({error}). It is damaged or "
-            "another kind of file; give one written by Session.save()."
+            f"{path} could not be read as a checkpoint: it is damaged or another kind "
+            "of file. Give one written by Session.save(); particles are read by "
+            "Session.from_file()."
         ) from error
     try:
         return _decode(tree, arrays)

@@ -224,10 +224,10 @@ def _refuse_missing(
         return
     parts = []
     if missing:
-        parts.append(f"required columns are missing: {', '.join(missing)}.")
+        parts.append(f"Required columns are missing: {', '.join(missing)}.")
     if no_tube:
         parts.append(
-            f"column {_TUBE} is missing. Half-sets must keep filaments whole, and "
+            f"Column {_TUBE} is missing. Half-sets must keep filaments whole, and "
             "this column says which segments share one. Extract the segments again "
             "with 'Extract helical segments' on."
         )

@@ -148,6 +148,18 @@ class Parameters(
         return dataclasses.asdict(self)
 
 
+_FROM_FILE = "it is read from the particles file"
+ELSEWHERE = {
+    "pixel_size_A": f"{_FROM_FILE} (rlnImagePixelSize of its optics group)",
+    "box_px": f"{_FROM_FILE} and its images",
+    "inter_box_A": f"{_FROM_FILE} (rlnHelicalTrackLengthAngst)",
+    "resolution_A": "the FSC decides; max_align_resolution_A limits the alignment",
+    "pitch_A": "give twist_deg and rise_A; pitch = 360 rise_A / |twist_deg|",
+    "symmetry": "give twist_deg, rise_A and point_group",
+}
+"""Where what people look for among the parameters is found."""
+
+
 def field_names() -> list[str]:
     """Names of all parameters, in order."""
     return [field.name for field in dataclasses.fields(Parameters)]
@@ -178,6 +190,8 @@ def check_name(name: str) -> None:
     known = field_names()
     if name in known:
         return
+    if name in ELSEWHERE:
+        raise InputError(f"There is no parameter {name!r}: {ELSEWHERE[name]}.")
     close = difflib.get_close_matches(name, known, n=1)
     # All forty would bury the one that was meant.
     hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."

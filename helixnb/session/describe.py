@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING
 
+from helixnb import listing
 from helixnb.outcome import Outcome, outcome
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def facts(session: Session) -> list[tuple[str, str]]:
         ("particles", str(particles.source)),
         (
             "segments",
-            f"{len(particles)} of {particles.n_filaments} filaments, "
+            f"{len(particles):,} of {particles.n_filaments:,} filaments, "
             f"{particles.box_px} px x {particles.pixel_size_A:g} A",
         ),
         ("device", session.device_note),
@@ -37,7 +37,7 @@ def facts(session: Session) -> list[tuple[str, str]]:
     state = session.state
     if state is None:
         given = f"{now.symmetry} (as given)" if now.symmetry else "none imposed"
-        rows.append(("twist, rise", given))
+        rows.append(("symmetry", given))
         rows.append(("iteration", "none yet: call session.step()"))
         rows.extend(("to know", note) for note in session.foreword)
     else:
@@ -55,10 +55,7 @@ def _state_facts(state: State, said: Outcome) -> list[tuple[str, str]]:
             "resolution",
             f"{state.resolution_A:.2f} A (aligned to {state.align_resolution_A:.2f} A)",
         ),
-        (
-            "twist, rise",
-            state.symmetry_text,
-        ),
+        ("symmetry", state.symmetry_text),
     ]
     if state.scores is not None and state.scores.used:
         rows.append(
@@ -117,8 +114,7 @@ def as_text(session: Session) -> str:
     -------
     str
     """
-    lines = [f"  {name:<15} {text}" for name, text in facts(session)]
-    return "\n".join(["Session", *lines])
+    return listing.as_text("Session", facts(session))
 
 
 def as_html(session: Session) -> str:
@@ -134,13 +130,10 @@ def as_html(session: Session) -> str:
     str
         HTML with everything that came from files escaped.
     """
-    rows = []
-    for name, text in facts(session):
-        style = "text-align:left"
-        if name == "flag" or text.startswith("stopped"):
-            style += ";color:#B3261E"
-        rows.append(
-            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
-            f'<td style="{style}">{html.escape(text)}</td></tr>'
-        )
-    return f"<table>{''.join(rows)}</table>"
+    rows = facts(session)
+    warnings = [
+        i
+        for i, (name, text) in enumerate(rows)
+        if name == "flag" or text.startswith("stopped")
+    ]
+    return listing.as_html(rows, warnings)

@@ -66,7 +66,7 @@ class LabelledResults:
     def _needed_state(self) -> State:
         state = self.state
         if state is None:
-            raise InputError("No half-maps yet: call session.step() first.")
+            raise InputError("Nothing computed yet: call session.step() first.")
         return state
 
     @property

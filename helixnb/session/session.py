@@ -120,7 +120,7 @@ class Session(Computing, Inspecting):
         initial_map: AnyMap | InitialMap | None = None,
         align_initial_map: bool = False,
     ) -> None:
-        if int(seed) != seed or seed < 0:
+        if not hasattr(seed, "__index__") or seed < 0:
             raise InputError(f"seed must be a whole number >= 0, got {seed!r}.")
         check_particles(particles)
         check_fit(particles, parameters)
@@ -424,6 +424,8 @@ class Session(Computing, Inspecting):
             What differs between the current states: the parameters used, resolution,
             twist and rise; columns ``this`` and ``other``.
         """
+        if not isinstance(other, Session):
+            raise InputError(f"compare: give another session, got {other!r}.")
         return compared(self._needed_state(), other._needed_state())
 
     def dashboard(self, theme: str | None = None) -> Any:
