@@ -38,7 +38,7 @@ help:
 	@echo "make lab           open the tutorials in JupyterLab, at the first notebook"
 	@echo "make test          lint, types, tests, notebooks"
 	@echo "make lint          ruff and mypy only"
-	@echo "make test-browser  drive JupyterLab in headless Chromium"
+	@echo "make test-browser  drive the dashboard in headless Chromium"
 	@echo "make test-slow     long tests, without a browser"
 	@echo "make test-binder   the first notebook in what binder/ installs, and its memory"
 	@echo "make audit         known vulnerabilities of the pinned versions (needs PyPI)"

@@ -68,7 +68,7 @@ def make():
         if session.iteration != seen[0]:
             seen[0] = session.iteration
             with ended.open("a") as file:
-                file.write(f"{{session.iteration}} {{1000 * time.time()}}\\\\n")
+                file.write(f"{{session.iteration}} {{1000 * time.time()}}\\n")
 
     session.on_change(note)
     return session

@@ -33,7 +33,7 @@ playwright = pytest.importorskip(
     "playwright.sync_api",
     reason="playwright is not installed: pip install '.[browser]'",
 )
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 TIMEOUT_MS = 60_000
 READY = "text=/Ready( to refine|[.])/"
@@ -344,7 +344,7 @@ def test_a_slider_moved_during_a_run_is_used_next_and_recorded(
     third: Any, hand: Hand
 ) -> None:
     press(third, "Symmetry")
-    wait_for_plot(third, "Symmetry score")
+    wait_for_plot(third, "Layer lines")  # the score map is in the overview as well
     hand.allow(3)
     press(third, "Run")
     third.wait_for_selector("text=/Alignment|Starting/")  # the fourth is going on
@@ -397,6 +397,14 @@ def test_every_view_opens_and_catches_up_light_and_dark(third: Any) -> None:
     assert not errors
     # And nothing of other machines was asked for.
     assert {urlsplit(url).hostname for url in page.requested} <= {"127.0.0.1", None}
+
+
+@pytest.mark.parametrize("third", ["served"], indirect=True)
+def test_a_folded_group_of_parameters_opens_and_is_edited(third: Any) -> None:
+    third.get_by_text("Filament", exact=True).click()
+    enter(third, "Outer diameter (Å)", "88")
+    third.wait_for_selector(".hx-edited")
+    assert "outer_diameter_A" in third.locator(".hx-edited").inner_text()
 
 
 @pytest.mark.parametrize("third", ["served"], indirect=True)
@@ -536,6 +544,7 @@ def test_helixnb_serve_refines(browser: Any, tmp_path: Path) -> None:
     assert (tmp_path / "session.npz").exists()
 
 
+@pytest.mark.slow
 def test_the_first_notebook_works_in_jupyterlab(browser: Any, lab: str) -> None:
     page = browser.new_page(viewport=SIZE)
     page.set_default_timeout(2 * TIMEOUT_MS)

@@ -12,11 +12,14 @@ import numpy as np
 import param
 from bokeh.core.properties import field
 from bokeh.models import (
+    AllIndices,
+    CDSView,
     ColumnDataSource,
     FixedTicker,
     HoverTool,
     LinearColorMapper,
     Range1d,
+    UnionRenderers,
 )
 from bokeh.models.annotations import ColorBar, Legend, LegendItem, Title
 from bokeh.models.glyphs import (
@@ -93,7 +96,12 @@ class Drawing:
         )
         self._bar: ColorBar | None = None
         self._theme = ""
-        self._sources = [ColumnDataSource(dict(x.columns)) for x in chart.layers]
+        # One for all layers: each would get its own, and pages open with their number.
+        self._all, policy = AllIndices(), UnionRenderers()
+        self._sources = [
+            ColumnDataSource(dict(layer.columns), selection_policy=policy)
+            for layer in chart.layers
+        ]
         drawn = [
             self._draw(layer, source)
             for layer, source in zip(chart.layers, self._sources, strict=True)
@@ -137,7 +145,9 @@ class Drawing:
         places = {name: field(name) for name in names.split()}
         colors = {"color_mapper": self._mapper} if kind is Image else {}
         # Not the figure's own methods: they make five glyphs for each.
-        drawn = self.figure.add_glyph(source, kind(**places, **colors, **layer.look))
+        glyph = kind(**places, **colors, **layer.look)
+        view = CDSView(filter=self._all)
+        drawn = self.figure.add_glyph(source, glyph, view=view)
         if layer.hover:
             tool = HoverTool(
                 renderers=[drawn], tooltips=list(layer.hover), visible=False

@@ -1,17 +1,4 @@
-"""A notebook's page and the kernel: what goes wrong between them, mended at both ends.
-
-Panel 1.9 listens for changes of a notebook's models and sends them to the kernel, also
-those that came from there: it does not look at the mark that Bokeh 3.9 gives them. All
-columns of all plots then come back in every iteration, and what a user enters waits
-behind them, until the next iteration puts its own value in its place. So the listener
-is told to look at the mark.
-
-What a user does while the kernel is busy is sent in one message, and of a message the
-kernel does the clicks first: a step would not see what was entered before it was
-pressed. So clicks and entries go in messages of their own, which keep their order.
-
-JupyterLab keeps Enter from fields, so that what was typed counts only once the field is
-left. So Enter says that the field has changed.
+"""A notebook's page and the kernel: when to draw, and in whose turn.
 
 A page opens some time after its cell has run, and again when it is loaded again; it
 then shows what its cell put there, and does not understand changes of what came since.
@@ -26,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from pyviz_comms import JupyterComm
 
+from helixnb.dashboards.page_script import SCRIPT
 from helixnb.dashboards.turns import PAGES
 
 if TYPE_CHECKING:
@@ -34,42 +22,11 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.model import Model
 
-_SCRIPT = """
-(() => {
-  const manager = window.Bokeh?.Models?.get("panel.models.comm_manager.CommManager")
-  if (!manager || manager.prototype.is_mended) return
-  manager.prototype.is_mended = true
-  const listen = manager.prototype._document_changed
-  manager.prototype._document_changed = function (event) {
-    if (event.sync !== false) listen.call(this, event)
-  }
-  const send = manager.prototype.process_events
-  manager.prototype.process_events = function () {
-    if (this.document == null || this._client_comm == null) return
-    let waiting = this._event_buffer
-    while (waiting.length) {
-      const other = waiting.findIndex(event => event.kind != waiting[0].kind)
-      const end = other < 0 ? waiting.length : other
-      this._event_buffer = waiting.slice(0, end)
-      waiting = waiting.slice(end)
-      send.call(this)
-    }
-  }
-  const entered = (event) => {
-    const field = event.composedPath()[0]
-    const in_widget = field.getRootNode() instanceof ShadowRoot
-    if (event.key == "Enter" && field instanceof HTMLInputElement && in_widget)
-      field.dispatchEvent(new Event("change"))
-  }
-  document.addEventListener("keydown", entered, true)
-})()
-"""
-
 
 class NotebookPage(pn.pane.HTML):
     """Script of a page, and the kernel's end of all pages that this is put on.
 
-    Takes no place. Where it is served, or saved in a file, it does nothing.
+    Takes no place. Where it is served, or saved in a file, it is the script alone.
 
     Parameters
     ----------
@@ -82,7 +39,7 @@ class NotebookPage(pn.pane.HTML):
     def __init__(
         self, opened: Callable[[bool], object], version: Callable[[], int]
     ) -> None:
-        super().__init__(f"<script>{_SCRIPT}</script>", width=0, height=0, margin=0)
+        super().__init__(f"<script>{SCRIPT}</script>", width=0, height=0, margin=0)
         self._opened = opened
         self._version = version
         self._channels: dict[str, JupyterComm] = {}

@@ -156,7 +156,6 @@ def _card(title: str, placed: list[pn.viewable.Viewable]) -> pn.Card:
     text = {"font-size": "13px", "font-weight": "600", "white-space": "nowrap"}
     folded = look | {"flex": f"1 1 {8 * len(title) + 52}px"}
     card = pn.Card(
-        _in_columns(placed, GROUP_PX),
         header=pn.pane.HTML(title, styles=text),
         collapsed=True,
         margin=3,
@@ -167,6 +166,9 @@ def _card(title: str, placed: list[pn.viewable.Viewable]) -> pn.Card:
     )
 
     def widen(change: Any) -> None:
+        if not len(card):
+            # Not before: with all groups the page takes a third longer to appear.
+            card.append(_in_columns(placed, GROUP_PX))
         card.styles = folded if change.new else look | {"flex": "1 1 100%"}
 
     card.param.watch(widen, "collapsed")

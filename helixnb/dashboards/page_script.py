@@ -1,0 +1,58 @@
+"""What goes wrong on a page, mended there by a script.
+
+On every page: a plot that is not displayed takes itself for one whose axes have grown,
+and has the whole page laid out again, at each change of anything. With all tabs opened
+once, opening one took seconds. So only plots that are displayed may ask for it.
+
+In notebooks: Panel 1.9 listens for changes of a notebook's models and sends them to the
+kernel, also those that came from there: it does not look at the mark that Bokeh 3.9
+gives them. All columns of all plots then come back in every iteration, and what a user
+enters waits behind them, until the next iteration puts its own value in its place. So
+the listener is told to look at the mark.
+
+What a user does while the kernel is busy is sent in one message, and of a message the
+kernel does the clicks first: a step would not see what was entered before it was
+pressed. So clicks and entries go in messages of their own, which keep their order.
+
+JupyterLab keeps Enter from fields, so that what was typed counts only once the field is
+left. So Enter says that the field has changed.
+"""
+
+SCRIPT = """
+(() => {
+  const plot = window.Bokeh?.Models?.get("Plot")?.prototype.default_view.prototype
+  if (plot && !plot.is_mended) {
+    plot.is_mended = true
+    const lay_out = plot._invalidate_layout_if_needed
+    plot._invalidate_layout_if_needed = function () {
+      if (this.is_displayed) lay_out.call(this)
+    }
+  }
+  const manager = window.Bokeh?.Models?.get("panel.models.comm_manager.CommManager")
+  if (!manager || manager.prototype.is_mended) return
+  manager.prototype.is_mended = true
+  const listen = manager.prototype._document_changed
+  manager.prototype._document_changed = function (event) {
+    if (event.sync !== false) listen.call(this, event)
+  }
+  const send = manager.prototype.process_events
+  manager.prototype.process_events = function () {
+    if (this.document == null || this._client_comm == null) return
+    let waiting = this._event_buffer
+    while (waiting.length) {
+      const other = waiting.findIndex(event => event.kind != waiting[0].kind)
+      const end = other < 0 ? waiting.length : other
+      this._event_buffer = waiting.slice(0, end)
+      waiting = waiting.slice(end)
+      send.call(this)
+    }
+  }
+  const entered = (event) => {
+    const field = event.composedPath()[0]
+    const in_widget = field.getRootNode() instanceof ShadowRoot
+    if (event.key == "Enter" && field instanceof HTMLInputElement && in_widget)
+      field.dispatchEvent(new Event("change"))
+  }
+  document.addEventListener("keydown", entered, true)
+})()
+"""
