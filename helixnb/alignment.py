@@ -25,7 +25,12 @@ from helixnb.core.particle_scale import MOST_LEFT_OUT, left_out, shrunk_scales
 from helixnb.core.poses import Poses
 from helixnb.core.priors import Priors
 from helixnb.core.references import reference_harmonics
-from helixnb.core.search import PoseSpread, SearchLevel, plan_levels
+from helixnb.core.search import (
+    PoseSpread,
+    SearchLevel,
+    oversampled,
+    plan_levels,
+)
 from helixnb.job import Job
 from helixnb.particle_pass import ParticlePass, align_half, sum_half_at_random
 from helixnb.progress import part_of
@@ -44,6 +49,10 @@ INTERPOLATION_MARGIN = 3
 
 RECONSTRUCTION_MARGIN = 1.4
 """Band of the reconstruction over that of the alignment."""
+
+COARSE_STEP = 2.0
+"""Step of the finest level, over what one image can tell, from which on it is divided
+once more: such a step adds a third to the variance of the pose."""
 
 
 def align(
@@ -167,6 +176,10 @@ def _sliced(
         build_fan(harmonics, fine, level, weight, power, job.backend)
         for level in levels
     ]
+    finest = levels[-1]
+    if plan.settled and finest.shift_step_px > COARSE_STEP * fans[-1].shift_sd_px:
+        # The same slices: neither the band nor the tilts are others.
+        fans.append(replace(fans[-1], level=oversampled(finest)))
     return _on_sum_grid(harmonics, fine, grid), fans
 
 

@@ -25,6 +25,9 @@ BOOTSTRAP_RESOLUTION_A = (16.0, 10.0)
 RESOLUTION_GROWTH = 1.25
 """Most that the alignment band may widen in one iteration."""
 
+SETTLED_GROWTH = 1.125
+"""Widening of the band from which on it counts as still under way."""
+
 LOW_RESOLUTION_A = 6.0
 """Coarser than this a standstill may be a pause, so it does not end a refinement."""
 
@@ -57,6 +60,9 @@ class Plan:
         Whether this is one of the passes after convergence.
     align_k : int
         Band limit of the alignment, Fourier pixels.
+    settled : bool
+        Whether the band is about as wide as in the iteration before, so that poses are
+        worth telling apart more finely than it takes to follow its growth.
     axial_range_A : float
         Length of the range of axial shifts, centred on zero.
     regrown : bool
@@ -70,6 +76,7 @@ class Plan:
     bootstrapping: bool
     final: bool
     align_k: int
+    settled: bool
     axial_range_A: float
     regrown: bool
     reach: int | None
@@ -98,12 +105,15 @@ def plan(job: Job, state: State) -> Plan:
     # What was edited since may move what stood still, or lift a limit.
     final = final and not _edited(job, state)
     regrown = not bootstrapping and _may_regrow(job, state)
+    align_k = _align_band(job, state, bootstrapping)
+    before = job.band(state.align_resolution_A)
     shifts = job.parameters.limit_shifts
     limited = shifts == "always" or (shifts == "final" and final)
     return Plan(
         bootstrapping=bootstrapping,
         final=final,
-        align_k=_align_band(job, state, bootstrapping),
+        align_k=align_k,
+        settled=not bootstrapping and align_k < SETTLED_GROWTH * before,
         axial_range_A=job.axial_range_A(limited),
         regrown=regrown,
         reach=reference_reach(job.parameters, job.order(), bootstrapping, regrown),

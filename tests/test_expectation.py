@@ -14,7 +14,7 @@ from helixnb.core.expectation import Posterior, expectation
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.poses import summarise
 from helixnb.core.scoring import Chunk, log_prior, make_frames, score_cells
-from helixnb.core.search import PoseSpread, SearchLevel, complete_grid
+from helixnb.core.search import PoseSpread, SearchLevel, complete_grid, oversampled
 from tests.oracles import blobs, image_transform, slice_points, transform
 from tests.scenes import (
     BACKEND,
@@ -230,7 +230,11 @@ def test_prior_is_gaussian_and_mirrors_the_tilt() -> None:
 
 
 def _scene(
-    rng: np.random.Generator, n: int = 6, noise_sd: float = 3.0
+    rng: np.random.Generator,
+    n: int = 6,
+    noise_sd: float = 3.0,
+    shift_px: float = 0.5,
+    psi_deg: float = 2.5,
 ) -> tuple[Chunk, NDArray[np.float32], NDArray[np.float64], dict[str, NDArray]]:
     """Images at known poses near the grid, half of them upside down."""
     points = _points(rng)
@@ -238,11 +242,11 @@ def _scene(
         "azimuth_deg": rng.uniform(0, 360, n),
         "polarity": np.arange(n) % 2,
         "tilt_offset_deg": rng.choice([-6.0, 0.0, 6.0], n),
-        "shift_px": rng.choice([-0.5, 0.5], n),
+        "shift_px": shift_px * rng.choice([-1, 1], n),
         "axial_px": rng.choice([-3.0, -1.0, 1.0], n),
     }
     prior = rng.uniform(-180, 180, n)
-    psi = prior + rng.choice([-2.5, 2.5], n)
+    psi = prior + psi_deg * rng.choice([-1, 1], n)
     contrast = np.stack([optics(9000 + 800 * i, 9300 + 800 * i, 40) for i in range(n)])
     sim = simulate(
         points,
@@ -422,6 +426,28 @@ def test_a_known_polarity_is_kept_whatever_the_images_say(
     )
     right = found.cells.polarity == known
     assert found.mass[right].sum() == pytest.approx(8, abs=1e-6)
+
+
+def test_oversampling_finds_poses_between_the_cells_of_a_level(
+    rng: np.random.Generator,
+) -> None:
+    images, volume, noise, truth = _scene(
+        rng, n=8, noise_sd=1.0, shift_px=0.75, psi_deg=3.75
+    )
+    error = []
+    for levels in ([LEVEL], [LEVEL, oversampled(LEVEL)]):
+        found = _expect(images, volume, levels, noise, pruned_mass=1e-3)
+        poses = summarise(images, found, unit_scales(len(images)), 1, BACKEND)
+        psi = (poses.psi_deg - truth["psi_deg"] + 180) % 360 - 180
+        error.append([poses.shift_px - truth["shift_px"], psi])
+    coarse, fine = np.abs(error).mean(-1)
+    assert coarse[0] > 0.2
+    assert coarse[1] > 1.0
+    assert (fine < coarse / 3).all()
+    exhaustive = _expect(images, volume, [oversampled(LEVEL)], noise)
+    for image, best in enumerate(_dense(exhaustive, 8)):
+        assert _dense(found, 8)[image].argmax() == best.argmax()
+    assert found.cells_scored < exhaustive.cells_scored
 
 
 def test_a_large_power_leaves_one_pose(rng: np.random.Generator) -> None:

@@ -172,14 +172,22 @@ def test_ring_power_is_the_sum_over_each_slice(
             )
 
 
-def test_expected_nats_are_the_signal_to_noise_of_a_slice(
+def test_shift_error_is_the_curvature_of_the_likelihood(
     rng: np.random.Generator,
 ) -> None:
-    """The mean over azimuths of 1/2 sum <C^2 / noise> |P|^2 at no tilt."""
+    """1/2 sum <C^2 / noise> |P - moved P|^2 is 1/2 (t / sd)^2 for small shifts t."""
     level = _level(k_max=9, n_tilt=3, m_max=30, n_azimuth=64)
-    fan, _, _, weight = _fan(rng, 1, level)
-    mean = (weight[:, None] * fan.ring_power[1]).sum(0).mean()
-    assert fan.expected_nats == pytest.approx(mean, rel=1e-3)
+    fan, harmonics, grid, weight = _fan(rng, 1, level)
+    plane, shift_px = HalfPlane(9), 0.01
+    slices = BACKEND.gather_fan(harmonics, 2, 1, 0.0, 9).astype(complex)
+    moved = 1 - np.exp(-2j * np.pi * plane.u * shift_px / BOX)
+    lost = []
+    for phi in np.linspace(0, 2 * np.pi, 40, endpoint=False):
+        p = slices @ np.exp(1j * phi * grid.orders)
+        terms = plane.multiplicity * weight[plane.ring] * np.abs(p * moved) ** 2
+        lost.append(0.5 * terms.sum())
+    expected = shift_px / np.sqrt(2 * np.mean(lost))
+    assert fan.shift_sd_px == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("cyclic", [1, 2])

@@ -85,6 +85,16 @@ def test_without_symmetry_shifts_reach_half_the_distance_of_boxes() -> None:
     assert plan(given, _state(symmetry=None)).axial_range_A == pytest.approx(40.0)
 
 
+def test_poses_are_told_apart_more_finely_once_the_band_settles() -> None:
+    state = _state(next_align_resolution_A=5.0)
+    # Bands in whole Fourier pixels of 1/128 A.
+    for before_A, settled in ((6.4, False), (5.5, True), (5.0, True), (4.6, True)):
+        made = plan(_job(), replace(state, align_resolution_A=before_A))
+        assert made.settled == settled
+    young = replace(state, align_resolution_A=5.0, structured_start=False, iteration=1)
+    assert not plan(_job(), young).settled
+
+
 def test_a_given_map_needs_no_bootstrap() -> None:
     early = {"iteration": 0}
     assert plan(_job(), _state(**early)).bootstrapping

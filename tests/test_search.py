@@ -13,6 +13,7 @@ from helixnb.core.search import (
     SearchLevel,
     complete_grid,
     harmonic_limit,
+    oversampled,
     plan_levels,
 )
 
@@ -128,27 +129,32 @@ def _rows(cells: Cells, *, sort: bool = True) -> list[tuple[int, ...]]:
     return sorted(rows) if sort else rows
 
 
-def test_children_tile_their_parent() -> None:
+@pytest.mark.parametrize("oversampling", [False, True])
+def test_children_tile_their_parent(oversampling: bool) -> None:
     coarse, fine = _plan(40)[:2]
+    if oversampling:
+        fine = oversampled(coarse)
     parents = complete_grid(2, coarse)
-    children = parents.divided()
+    children = parents.divided(coarse, fine)
     # All of them together are the whole finer grid, each cell once.
-    assert len(children) == 8 * len(parents)
+    each = 4 if oversampling else 8
+    assert len(children) == each * len(parents)
     assert _rows(children) == _rows(complete_grid(2, fine))
     one = Cells(*(np.array([v], np.int32) for v in (1, 1, 1, 2, 0)))
-    eight = one.divided()
-    assert len(eight) == 8
-    assert (np.diff(eight.tilt) >= 0).all()
-    assert set(eight.image) == set(eight.polarity) == {1}
+    own = one.divided(coarse, fine)
+    assert len(own) == each
+    assert (np.diff(own.tilt) >= 0).all()
+    assert set(own.image) == set(own.polarity) == {1}
     for axis, offset, step in (
         ("psi", "psi_offset_deg", "psi_step_deg"),
         ("tilt", "tilt_offset_deg", "tilt_step_deg"),
         ("shift", "shift_px", "shift_step_px"),
     ):
         centre = getattr(coarse, offset)[getattr(one, axis)]
-        found = getattr(fine, offset)[getattr(eight, axis)] - centre
-        quarter = getattr(coarse, step) / 4
-        expected = quarter * np.repeat([-1.0, 1.0], 4)
+        found = getattr(fine, offset)[getattr(own, axis)] - centre
+        kept = oversampling and axis == "tilt"
+        quarter = 0.0 if kept else getattr(coarse, step) / 4
+        expected = quarter * np.repeat([-1.0, 1.0], each // 2)
         np.testing.assert_allclose(np.sort(found), expected, atol=1e-9)
 
 

@@ -3,7 +3,7 @@
 Cells of the pose grid are scored (`scoring`), turned into probabilities together with
 what the rest of the filament says (`coherence`), and dropped level by level where
 they hold no posterior mass: of every image at most `pruned_mass` of the probability
-is lost at each level, at the coarse ones by a flattened posterior.
+is lost at each level, at those of a lower band by a flattened posterior.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ _TABLES_AT_WORK = 8
 """Tables of the size of its evidence that a pass along a filament holds a segment."""
 
 PRUNING_POWER = 0.35
-"""Exponent on the posterior by which coarse levels drop cells. The likelihood changes
-by many nats from one coarse cell to the next, and the best pose may lie between them:
-at a power of 1 its cell was lost in a fifth of clear images, at 0.4 or less in none."""
+"""Exponent on the posterior by which levels of a lower band drop cells. The likelihood
+changes by many nats from one coarse cell to the next, and the best pose may lie between
+them: at a power of 1 its cell was lost in a fifth of clear images, at 0.4 or less in
+none."""
 
 RULED_OUT = 1e-15
 """Probability below which a coarse level drops a polarity."""
@@ -145,12 +146,13 @@ def expectation(
     near = near_priors(chunk, cells, level, settings.spread)
     cells = cells.take(xp.flatnonzero(near))
     scored = poses = flops = 0
-    for fan in fans:
+    for fan, finer in zip(fans, [*fans[1:], None], strict=True):
         frames = make_frames(
             chunk, cells, fan.level, noise_power, spacing_per_A, backend
         )
         prior = log_prior(chunk, cells, fan.level, settings.spread)
-        power = settings.likelihood_power if fan is fans[-1] else PRUNING_POWER
+        coarse = fan.level.k_max < fans[-1].level.k_max
+        power = PRUNING_POWER if coarse else settings.likelihood_power
         tables, highest = score_cells(cells, frames, fan, prior, power, backend)
         scored += len(cells)
         poses += tables.size
@@ -159,13 +161,13 @@ def expectation(
         height, peak = _to_likelihood(tables, highest, state, len(chunk), backend)
         messages = _messages(chunk, state, tables, height, peak, settings, backend)
         mass = backend.weigh_tables(tables, messages, state, height)
-        if fan is fans[-1]:
+        if finer is None:
             kept = _heaviest(
                 cells.image, mass, len(chunk), settings.pruned_mass, backend
             )
         else:
             kept = _survivors(state, mass, len(chunk), settings.pruned_mass, backend)
-            cells = cells.take(kept).divided()
+            cells = cells.take(kept).divided(fan.level, finer.level)
     found = _final_posterior(
         chunk, fans[-1], cells, tables, height, messages, mass, kept, peak, backend
     )

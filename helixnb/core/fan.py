@@ -24,6 +24,9 @@ from helixnb.core.search import SearchLevel
 PAIR_TOLERANCE_NATS = 0.2
 """Expected log-likelihood that dropped pairs may carry, per image."""
 
+_NO_INFORMATION = 1e-30
+"""Of an empty reference, about a shift; 1 / px^2."""
+
 
 @dataclass(frozen=True)
 class Fan:
@@ -43,8 +46,9 @@ class Fan:
         How amplitudes of the pairs become score tables.
     ring_power : ndarray of float32, shape (n_tilt, k_max + 1, n_azimuth)
         1/2 sum of |P_phi|^2 over each ring, conjugates counted.
-    expected_nats : float
-        1/2 sum |H|^2 <C^2> / noise at zero tilt: what one image can tell.
+    shift_sd_px : float
+        Standard error of the transverse shift of one image at a known pose, by its
+        Fisher information: 1 / sqrt(sum |H|^2 <C^2> / noise (2 pi u / D)^2).
     """
 
     level: SearchLevel
@@ -54,7 +58,7 @@ class Fan:
     values: list[list[NDArray[np.complex64]]]
     pooling: Pooling
     ring_power: NDArray[np.float32]
-    expected_nats: float
+    shift_sd_px: float
 
     @cached_property
     def flops_per_cell(self) -> int:
@@ -140,6 +144,9 @@ def build_fan(
         for h in slices
     ]
     box = grid.box_px
+    middle = slices[len(slices) // 2]
+    along_u = xp.asarray(2 * (2 * np.pi * plane.u / box) ** 2)
+    information = xp.einsum("vum,vu->", xp.abs(middle) ** 2, weight * along_u)
     phase = np.exp(-2j * np.pi * np.outer(row, level.axial_px) / box)
     harmonic = (index - m_max).astype(np.int32)
     return Fan(
@@ -156,7 +163,7 @@ def build_fan(
                 )
             )
         ),
-        expected_nats=float(to_host(nats[len(nats) // 2].sum())),
+        shift_sd_px=1 / max(float(to_host(information)), _NO_INFORMATION) ** 0.5,
     )
 
 

@@ -4,7 +4,8 @@ Azimuth and axial shift are always complete. The other three (in-plane angle wit
 both polarities, out-of-plane tilt, transverse shift) are searched from coarse to
 fine: each level doubles the resolution and halves the steps, and only cells that
 hold posterior mass are divided. Steps follow from how far a wrong pose moves density
-at the rim of the object, as a fraction of the resolution.
+at the rim of the object, as a fraction of the resolution. Where images tell more than
+that, the last level is divided once more (`oversampled`).
 """
 
 from __future__ import annotations
@@ -241,6 +242,30 @@ def _cells(half_range: float, step: float) -> int:
     return max(1, int(np.ceil(2 * half_range / step)))
 
 
+def oversampled(level: SearchLevel) -> SearchLevel:
+    """Halve the steps of a level along psi and transverse shift, at the same band.
+
+    These two move density by up to half their step wherever it lies; a tilt does so at
+    the rim alone, and dividing it as well gains nothing that could be measured.
+
+    Parameters
+    ----------
+    level : SearchLevel
+        The finest of `plan_levels`.
+
+    Returns
+    -------
+    SearchLevel
+    """
+    return replace(
+        level,
+        n_psi=2 * level.n_psi,
+        n_shift=2 * level.n_shift,
+        psi_step_deg=level.psi_step_deg / 2,
+        shift_step_px=level.shift_step_px / 2,
+    )
+
+
 @dataclass(frozen=True)
 class Cells:
     """Pose cells under consideration, as parallel integer arrays.
@@ -274,16 +299,30 @@ class Cells:
             self.shift[index],
         )
 
-    def divided(self) -> Cells:
-        """Split every cell in two along psi, tilt and shift: the next level's."""
+    def divided(self, coarse: SearchLevel, fine: SearchLevel) -> Cells:
+        """Split every cell into those of a finer level that tile it.
+
+        Parameters
+        ----------
+        coarse : SearchLevel
+            The level of these cells.
+        fine : SearchLevel
+            A level with a whole number of cells in each, along every axis.
+        """
         xp, n = array_module(self.tilt), len(self)
-        bit = xp.indices((2, 2, 2), dtype=np.int32).reshape(3, 8)
+        parts = (
+            fine.n_psi // coarse.n_psi,
+            fine.n_tilt // coarse.n_tilt,
+            fine.n_shift // coarse.n_shift,
+        )
+        part = xp.indices(parts, dtype=np.int32).reshape(3, -1)
+        each = part.shape[1]
         children = Cells(
-            xp.repeat(self.image, 8),
-            xp.repeat(self.polarity, 8),
-            xp.repeat(2 * self.psi, 8) + xp.tile(bit[0], n),
-            xp.repeat(2 * self.tilt, 8) + xp.tile(bit[1], n),
-            xp.repeat(2 * self.shift, 8) + xp.tile(bit[2], n),
+            xp.repeat(self.image, each),
+            xp.repeat(self.polarity, each),
+            xp.repeat(parts[0] * self.psi, each) + xp.tile(part[0], n),
+            xp.repeat(parts[1] * self.tilt, each) + xp.tile(part[1], n),
+            xp.repeat(parts[2] * self.shift, each) + xp.tile(part[2], n),
         )
         return children.take(xp.arange(len(children)))
 
