@@ -32,8 +32,12 @@ from helixnb.core.search import (
     plan_levels,
 )
 from helixnb.job import Job
-from helixnb.particle_pass import ParticlePass, align_half, sum_half_at_random
-from helixnb.progress import part_of
+from helixnb.particle_pass import (
+    Half,
+    ParticlePass,
+    align_halves,
+    sum_half_at_random,
+)
 from helixnb.schedule import Plan
 from helixnb.state import State, Survey
 
@@ -99,27 +103,24 @@ def align(
         clock=job.clock,
     )
     poses = state.poses.copy()
-    sums, references, scored = [], [], 0
     mask = job.density_mask(state)
-    for h in (0, 1):
-        if h == 0 or not np.array_equal(state.references[0], state.references[1]):
-            with job.clock("fan"):
-                reference, fans = _sliced(
-                    job, state, plan, h, mask, levels, settings, grid
-                )
-        members = np.flatnonzero((survey.half == h) & plan.used)
-        n = int(plan.used.sum())
-        progress = part_of(job.progress, n - len(members) if h else 0, n)
-        total, cells = align_half(run, members, fans, settings, poses, progress)
-        sums.append(total)
-        references.append(reference)
-        scored += cells
+    shared = np.array_equal(state.references[0], state.references[1])
+    with job.clock("fan"):
+        given = (mask, levels, settings, grid)
+        one = _sliced(job, state, plan, 0, *given)
+        other = one if shared else _sliced(job, state, plan, 1, *given)
+    first, second = (
+        Half(np.flatnonzero((survey.half == h) & plan.used), fans)
+        for h, fans in enumerate(_oversampled(plan, (one[1], other[1])))
+    )
+    sums, scored = align_halves(run, (first, second), settings, poses, job.progress)
+    references = (one[0], other[0])
     rings = HalfPlane(wide_k).ring_counts
     noise = state.noise_power.copy()
     noise[: wide_k + 1] = residual_power(
         survey.image_power, state.noise_power, sums, references, rings
     )
-    return (sums[0], sums[1]), poses, noise, scored / int(plan.used.sum())
+    return sums, poses, noise, scored / int(plan.used.sum())
 
 
 def _levels(
@@ -176,11 +177,19 @@ def _sliced(
         build_fan(harmonics, fine, level, weight, power, job.backend)
         for level in levels
     ]
-    finest = levels[-1]
-    if plan.settled and finest.shift_step_px > COARSE_STEP * fans[-1].shift_sd_px:
-        # The same slices: neither the band nor the tilts are others.
-        fans.append(replace(fans[-1], level=oversampled(finest)))
     return _on_sum_grid(harmonics, fine, grid), fans
+
+
+def _oversampled(plan: Plan, of_halves: tuple[list[Fan], ...]) -> tuple[list[Fan], ...]:
+    """Fans of both halves, with a level of finer steps where these are worth it."""
+    finest = of_halves[0][-1].level
+    told_px = float(np.mean([fans[-1].shift_sd_px for fans in of_halves]))
+    if not plan.settled or finest.shift_step_px <= COARSE_STEP * told_px:
+        return of_halves
+    # The same slices: neither the band nor the tilts are others.
+    return tuple(
+        [*fans, replace(fans[-1], level=oversampled(finest))] for fans in of_halves
+    )
 
 
 def _on_sum_grid(

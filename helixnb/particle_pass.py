@@ -1,4 +1,4 @@
-"""One pass over the particles of a half: E-step and M-step, chunk by chunk.
+"""One pass over the particles of both halves: E-step and M-step, chunk by chunk.
 
 Images are read, turned and scored in chunks of whole filaments, so that memory is
 bounded and segments of a filament can inform each other; sums and poses are what
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,40 +211,67 @@ def chunks_of_filaments(
         yield np.concatenate(chunk)
 
 
-def align_half(
+@dataclass(frozen=True)
+class Half:
+    """Particles of one half with its reference.
+
+    Parameters
+    ----------
+    index : ndarray of int
+        Particles, by their position in the set.
+    fans : list of Fan
+        The reference at each search level, finest last.
+    """
+
+    index: NDArray[np.integer]
+    fans: list[Fan]
+
+
+class _Aligned(NamedTuple):
+    """What comes out of one chunk of one half."""
+
+    half: int
+    members: NDArray[np.integer]
+    sums: Accumulator
+    poses: Poses
+    cells_scored: int
+
+
+def align_halves(
     run: ParticlePass,
-    index: NDArray[np.integer],
-    fans: list[Fan],
+    halves: tuple[Half, Half],
     settings: SearchSettings,
     poses: Poses,
     progress: Progress,
-) -> tuple[Accumulator, int]:
-    """Score the particles of one half against its reference and sum them.
+) -> tuple[tuple[Accumulator, Accumulator], int]:
+    """Score the particles of both halves against their references and sum them.
+
+    Chunks of the second half follow those of the first without a pause, so that no
+    core waits for the last of them.
 
     Parameters
     ----------
     run : ParticlePass
         What all chunks share.
-    index : ndarray of int
-        Particles of the half.
-    fans : list of Fan
-        Its reference at each search level.
+    halves : tuple of Half
+        Particles and references, with the same search levels.
     settings : SearchSettings
         How the posterior is formed.
     poses : Poses
-        Of all particles; those of `index` are written in place.
+        Of all particles; those of the halves are written in place.
     progress : callable
         Told how many images are aligned.
 
     Returns
     -------
-    sums : Accumulator
+    sums : tuple of Accumulator
+        Of each half.
     cells_scored : int
     """
 
-    def align(
-        members: NDArray[np.integer],
-    ) -> tuple[NDArray[np.integer], Accumulator, Poses, int]:
+    def align(job: tuple[int, NDArray[np.integer]]) -> _Aligned:
+        half, members = job
+        fans = halves[half].fans
         chunk = run.load(members)
         with run.clock("E-step"):
             posterior = expectation(
@@ -267,24 +295,34 @@ def align_half(
         run.clock.count("flops", posterior.flops)
         sums = Accumulator.empty(run.grid, run.backend.xp)
         run.accumulate(sums, members, chunk, posterior)
-        return members, sums, found, posterior.cells_scored
+        return _Aligned(half, members, sums, found, posterior.cells_scored)
 
-    total = Accumulator.empty(run.grid, run.backend.xp)
-    scored = done = 0
     filament = run.particles.filament
-    levels = [fan.level for fan in fans]
+    levels = [fan.level for fan in halves[0].fans]
     bytes_each = working_bytes(levels, run.grid)
-    chunks = chunks_of_filaments(
-        index, filament, lambda: run.backend.chunk_images(bytes_each)
+    chunks = (
+        (half, members)
+        for half, one in enumerate(halves)
+        for members in chunks_of_filaments(
+            one.index, filament, lambda: run.backend.chunk_images(bytes_each)
+        )
     )
-    results = run.backend.map(align, chunks, lambda part: halved(part, filament))
-    for members, sums, found, cells in results:
-        total += sums
-        poses.put(members, found)
-        scored += cells
-        done += len(members)
-        progress("align", done, len(index))
-    return total, scored
+    results = run.backend.map(
+        align,
+        chunks,
+        lambda job: [(job[0], part) for part in halved(job[1], filament)],
+    )
+    first, second = (Accumulator.empty(run.grid, run.backend.xp) for _ in halves)
+    scored = done = 0
+    n = sum(len(one.index) for one in halves)
+    for found in results:
+        total = second if found.half else first
+        total += found.sums
+        poses.put(found.members, found.poses)
+        scored += found.cells_scored
+        done += len(found.members)
+        progress("align", done, n)
+    return (first, second), scored
 
 
 def sum_half_at_random(

@@ -11,30 +11,6 @@ Progress = Callable[[str, int, int], None]
 """Called with a stage's name, what is done and what there is to do."""
 
 
-def part_of(progress: Progress, before: int, total: int) -> Progress:
-    """Report on a part of a piece of work as on the whole.
-
-    Parameters
-    ----------
-    progress : callable
-        Told of the whole.
-    before : int
-        Done when the part begins.
-    total : int
-        Of the whole.
-
-    Returns
-    -------
-    callable
-        To be told of the part; its total is not used.
-    """
-
-    def report(stage: str, done: int, _: int) -> None:
-        progress(stage, before + done, total)
-
-    return report
-
-
 class Stopwatch:
     """Wall and CPU time by stage; a stage inside another counts only as its own.
 

@@ -8,6 +8,8 @@ model term <F, W F>, both summed over rings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
@@ -71,8 +73,8 @@ def ring_means(values: NDArray[np.float64], box_px: int) -> NDArray[np.float64]:
 def residual_power(
     image_power: NDArray[np.float64],
     noise_power: NDArray[np.float64],
-    accumulators: list[Accumulator],
-    references: list[NDArray[np.complex64]],
+    accumulators: Sequence[Accumulator],
+    references: Sequence[NDArray[np.complex64]],
     ring_counts: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Estimate the power that the references leave unexplained, ring by ring.
@@ -83,9 +85,9 @@ def residual_power(
         Mean power of the images.
     noise_power : ndarray of float64, shape (>= k_max + 1,)
         Noise power the E-step used.
-    accumulators : list of Accumulator
+    accumulators : sequence of Accumulator
         Sums before symmetrisation.
-    references : list of ndarray of complex64, shape grid.shape
+    references : sequence of ndarray of complex64, shape grid.shape
         The reference each accumulator's images were scored against.
     ring_counts : ndarray of float64, shape (k_max + 1,)
         Components of each ring, conjugates counted.
