@@ -12,6 +12,7 @@ from typing import Any
 
 from helixnb.commands.options import option_of
 from helixnb.parameters import Parameters
+from helixnb.parameters.field import absence
 
 PAGE = Path(__file__).resolve().parent / "parameters.md"
 SYMBOLS = {"A": "Å", "A^2": "Å²", "deg": "°"}
@@ -73,7 +74,7 @@ def _has_number(field: dataclasses.Field[Any]) -> bool:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     if field.default is None:
-        return "none" if field.name in ("twist_deg", "rise_A") else "automatic"
+        return absence(field)
     if isinstance(field.default, bool):
         return "on" if field.default else "off"
     if isinstance(field.default, float):

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helixnb.commands.options import add_command
 from helixnb.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,19 +29,22 @@ def add_bench(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    bench = commands.add_parser(
+    bench = add_command(
+        commands,
         "bench",
-        help="measure what an iteration costs on this machine",
-        description="Run some iterations of a refinement, of PARTICLES or of simulated "
+        "measure what an iteration costs on this machine",
+        "Run some iterations of a refinement, of PARTICLES or of simulated "
         "segments, and print their time by stage, poses scored a second, how near that "
         "comes to the machine's rate of matrix products, and what takes the rest.",
+        usage="[PARTICLES]",
+        example="helixnb bench --images 400",
     )
     add = bench.add_argument
     add("particles", metavar="PARTICLES", type=Path, nargs="?", help="as for refine")
     add("--twist", type=float, metavar="DEG", help="twist of PARTICLES")
     add("--rise", type=float, metavar="A", help="rise of PARTICLES")
     add("--point-group", default="C1", metavar="GROUP", help="Cn or Dn (%(default)s)")
-    add("--iterations", type=int, default=3, metavar="N", help="(%(default)s)")
+    add("--iterations", type=int, default=3, metavar="N", help="to run (%(default)s)")
     add("--images", type=int, default=400, metavar="N", help="simulated (%(default)s)")
     add("--box", type=int, default=96, metavar="PX", help="simulated (%(default)s)")
     add("--pixel-size", type=float, default=3.0, metavar="A", help="(%(default)s)")

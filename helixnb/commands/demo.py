@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from helixnb.commands.options import add_output, add_run_options
+from helixnb.commands.options import add_command, add_output, add_run_options
 from helixnb.commands.refine import refine_into, summary_text
 
 log = logging.getLogger("helixnb")
@@ -24,11 +24,14 @@ def add_demo(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    demo = commands.add_parser(
+    demo = add_command(
+        commands,
         "demo",
-        help="simulate a filament, refine it, compare with the truth",
-        description="Simulate segments of a known helix, refine them from a slightly "
-        "wrong symmetry, and compare.",
+        "simulate a filament, refine it, compare with the truth",
+        "Simulate segments of a known helix, refine them from a slightly wrong "
+        "symmetry, and compare.",
+        usage="",
+        example="helixnb demo -o demo",
     )
     add_output(demo, default=Path("demo"))
     add_run_options(demo)

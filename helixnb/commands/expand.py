@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from helixnb.commands.options import add_command
+
 
 def add_expand(commands: Any) -> None:
     """Add the command to a parser's subcommands.
@@ -15,17 +17,23 @@ def add_expand(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    expand = commands.add_parser(
+    expand = add_command(
+        commands,
         "expand",
-        help="write every symmetry mate of refined particles",
-        description="Write a STAR file with one row for each subunit that a refined "
-        "particle shows, for local refinement or classification inside a mask.",
+        "write every symmetry mate of refined particles",
+        "Write a STAR file with one row for each subunit that a refined particle "
+        "shows, for local refinement or classification inside a mask.",
+        usage="PARTICLES -o OUT.star --twist DEG --rise A",
+        example="helixnb expand out/particles.star -o expanded.star --twist -166.65 "
+        "--rise 28.11",
     )
     add = expand.add_argument
     add("particles", type=Path, metavar="PARTICLES", help="refined particles")
-    add("-o", "--output", type=Path, required=True, metavar="OUT.star")
-    add("--twist", type=float, required=True, metavar="DEG", help="as refined")
-    add("--rise", type=float, required=True, metavar="A", help="as refined")
+    output = "STAR file to write"
+    add("-o", "--output", type=Path, required=True, metavar="OUT.star", help=output)
+    refined = "per subunit, as refined"
+    add("--twist", type=float, required=True, metavar="DEG", help=refined)
+    add("--rise", type=float, required=True, metavar="A", help=refined)
     add("--point-group", default="C1", metavar="GROUP", help="Cn or Dn (C1)")
     add(
         "--order",

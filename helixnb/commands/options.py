@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from helixnb.parameters import Parameters
+from helixnb.parameters.field import absence, meaning
 
 CHECKPOINT_FILE = "session.npz"
+TEXT_WIDTH = 78
 
 _UNIT_SUFFIXES = ("_deg", "_A", "_percent")
 _RENAMED = {"max_iterations": "--iterations"}
@@ -42,29 +45,73 @@ def option_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add_parameters(parser: argparse.ArgumentParser) -> None:
+def add_command(
+    commands: Any,
+    name: str,
+    summary: str,
+    description: str,
+    *,
+    usage: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """Add a command that shows what to type before all that may be typed.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of the program.
+    name, summary, description : str
+        What it is called and what it does, in a line and in full.
+    usage : str
+        What it needs.
+    example : str
+        A command that works as it stands, but for names of files.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        To which options are added. They have to be written in full, or ``--twist-e``
+        would silently be ``--twist-extent``.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        usage=" ".join(filter(None, ("helixnb", name, usage, "[options]"))),
+        description=textwrap.fill(description, TEXT_WIDTH),
+        epilog=f"example:\n  {example}\n\nunits: A, angstrom; DEG, degrees; PX, pixels",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    return parser
+
+
+def add_parameters(parser: argparse.ArgumentParser, *, defaults: bool = True) -> None:
     """Add the options of all parameters under their headings.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
         Of the command.
+    defaults : bool
+        Tell the defaults; False where a session has its own values.
     """
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Parameters):
         title = field.metadata["group"]
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        _add_parameter(groups[title], field)
+        _add_parameter(groups[title], field, defaults)
 
 
-def _add_parameter(group: Any, field: dataclasses.Field[Any]) -> None:
+def _add_parameter(group: Any, field: dataclasses.Field[Any], default: bool) -> None:
     """Add the option of one field, with its unit and default in the help."""
     kind, unit = str(field.type), field.metadata["unit"]
     options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
-    text = field.metadata["doc"]
-    if field.default is not dataclasses.MISSING:
-        shown = "automatic" if field.default is None else field.default
+    text = meaning(field)
+    if default:
+        shown = absence(field) if field.default is None else field.default
+        if isinstance(shown, bool):
+            shown = "on" if shown else "off"
         text = f"{text} (default: {shown})"
     if "bool" in kind:
         options["action"] = argparse.BooleanOptionalAction
@@ -129,7 +176,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         Of the command.
     """
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of random numbers (0)"
+        "--seed", type=int, default=0, metavar="N", help="seed of random numbers (0)"
     )
     add_device(parser)
 

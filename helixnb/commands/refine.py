@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from helixnb.commands.options import (
     CHECKPOINT_FILE,
     add_checkpoint,
+    add_command,
     add_device,
     add_output,
     add_parameters,
@@ -35,13 +36,14 @@ def add_refine(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    refine = commands.add_parser(
+    refine = add_command(
+        commands,
         "refine",
-        help="refine segments and write maps, poses and a report",
-        description="Refine helical segments to convergence. Twist and rise may be "
-        "left out where a RELION refinement brings them.",
-        # Or --twist-e would silently be --twist-extent.
-        allow_abbrev=False,
+        "refine segments and write maps, poses and a report",
+        "Refine helical segments to convergence. Twist and rise may be left out where "
+        "a RELION refinement brings them.",
+        usage="PARTICLES -o OUT --twist DEG --rise A",
+        example="helixnb refine particles.star -o out --twist -166.65 --rise 28.11",
     )
     refine.add_argument(
         "particles",
@@ -84,12 +86,14 @@ def add_resume(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    resume = commands.add_parser(
+    resume = add_command(
+        commands,
         "resume",
-        help="go on with a saved session",
-        description="Go on where a saved session stood, with its parameters; those "
-        "that are given here replace them, limits that ended it among them.",
-        allow_abbrev=False,
+        "go on with a saved session",
+        "Go on where a saved session stood, with its parameters; those that are given "
+        "here replace them, limits that ended it among them.",
+        usage="SESSION.npz -o OUT",
+        example="helixnb resume out/session.npz -o out --overwrite",
     )
     resume.add_argument(
         "session", type=Path, metavar="SESSION.npz", help="from --checkpoint or save()"
@@ -100,7 +104,7 @@ def add_resume(commands: Any) -> None:
     add_output(resume, default=None)
     add_checkpoint(resume)
     add_device(resume)
-    add_parameters(resume)
+    add_parameters(resume, defaults=False)
     resume.set_defaults(command=_resume)
 
 

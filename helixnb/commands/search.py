@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helixnb.commands.options import add_command
 from helixnb.errors import InputError
 from helixnb.io.atomic import atomic_path
 
@@ -27,34 +28,50 @@ def add_search(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    search = commands.add_parser(
+    search = add_command(
+        commands,
         "search",
-        help="find twist and rise of a map",
-        description="Find the helical symmetry of a map, near an estimate or from "
-        "nothing, and rank the candidates.",
+        "find twist and rise of a map",
+        "Find the helical symmetry of a map, near an estimate or from nothing, and "
+        "rank the candidates.",
+        usage="MAP.mrc",
+        example="helixnb search map.mrc --twist -170 -160 --rise 25 31 -o found.html",
     )
     add = search.add_argument
     add("map", type=Path, metavar="MAP.mrc", help="density, helix axis along z")
-    ends = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
-    add("--twist", **ends, help="degrees per subunit (-180 180)")
-    add("--rise", **ends, help="A per subunit (1 to half of the map)")
-    add("--pitch", **ends, help="A; search over pitch and subunits per turn")
+    ends: dict[str, Any] = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
+    add("--twist", **ends, help="range of the twist, degrees per subunit (-180 180)")
+    add(
+        "--rise", **ends, help="range of the rise, A per subunit (1 to half of the map)"
+    )
+    add(
+        "--pitch",
+        **ends,
+        help="range of the pitch, A: search over it and subunits per turn",
+    )
     add("--subunits", **ends, help="subunits per turn, in pitch mode (2 50)")
     add("--pitch-mode", action="store_true", help="search over pitch without --pitch")
     add("--hand", choices=("right", "left"), help="of the 1-start helix (both)")
     add("--point-group", metavar="GROUP", help="Cn to impose (found if not given)")
-    add("--resolution", type=float, metavar="A", help="finest used (5, or 2.5 voxels)")
-    add("--inner-diameter", type=float, default=0.0, metavar="A", help="(0)")
-    add("--outer-diameter", type=float, metavar="A", help="(measured)")
-    add("--pixel-size", type=float, metavar="A", help="(of the header)")
-    add("--z-fraction", type=float, default=0.8, metavar="X", help="(%(default)s)")
+    add(
+        "--resolution",
+        type=float,
+        metavar="A",
+        help="finest detail used (5, or 2.5 voxels)",
+    )
+    inner = "density nearer to the axis is left out (0)"
+    add("--inner-diameter", type=float, default=0.0, metavar="A", help=inner)
+    add("--outer-diameter", type=float, metavar="A", help="of the filament (measured)")
+    add("--pixel-size", type=float, metavar="A", help="of the map (header)")
+    part = "central part of the map along the axis that is used (%(default)s)"
+    add("--z-fraction", type=float, default=0.8, metavar="X", help=part)
     add(
         "--points",
         type=int,
         nargs=2,
         default=(128, 128),
         metavar=("N", "M"),
-        help="of the score map (128 128)",
+        help="of the score map along both axes (128 128)",
     )
     add(
         "-o",

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from helixnb.commands.options import add_device, add_parameters
+from helixnb.commands.options import add_command, add_device, add_parameters
 from helixnb.errors import InputError
 
 TOKEN_VARIABLE = "HELIXNB_TOKEN"
@@ -22,12 +22,14 @@ def add_serve(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    serve = commands.add_parser(
+    serve = add_command(
+        commands,
         "serve",
-        help="show the dashboard in a browser",
-        description="Serve the dashboard of a refinement. It listens on this machine "
-        "only, unless told otherwise; elsewhere it asks for a token.",
-        allow_abbrev=False,
+        "show the dashboard in a browser",
+        "Serve the dashboard of a refinement. It listens on this machine only, unless "
+        "told otherwise; elsewhere it asks for a token.",
+        usage="PARTICLES",
+        example="helixnb serve particles.star --twist -166.65 --rise 28.11",
     )
     add = serve.add_argument
     add(

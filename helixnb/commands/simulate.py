@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from helixnb.commands.options import add_output
+from helixnb.commands.options import add_command, add_output
 
 
 def add_simulate(commands: Any) -> None:
@@ -18,11 +18,14 @@ def add_simulate(commands: Any) -> None:
     commands : argparse subparsers
         Of the program.
     """
-    simulate = commands.add_parser(
+    simulate = add_command(
+        commands,
         "simulate",
-        help="write simulated segments with known poses",
-        description="Simulate micrographs of filaments, cut boxes, and write "
-        "particles.star, particles.mrcs, truth.star and truth_map.mrc.",
+        "write simulated segments with known poses",
+        "Simulate micrographs of filaments, cut boxes, and write particles.star, "
+        "particles.mrcs, truth.star and truth_map.mrc.",
+        usage="-o OUT --twist DEG --rise A",
+        example="helixnb simulate -o toy --twist 54 --rise 16.5 --snr 0.3",
     )
     add_output(simulate, default=None)
     add = simulate.add_argument
@@ -31,12 +34,17 @@ def add_simulate(commands: Any) -> None:
     add("--point-group", default="C1", metavar="GROUP", help="Cn or Dn (%(default)s)")
     add("--model", type=Path, metavar="FILE", help="PDB or mmCIF file of one subunit")
     add("--box", type=int, default=64, metavar="PX", help="box size (%(default)s)")
-    add("--pixel-size", type=float, default=3.0, metavar="A", help="(%(default)s)")
-    add("--filaments", type=int, default=16, metavar="N", help="(%(default)s)")
-    add("--segments", type=int, default=16, metavar="N", help="of each (%(default)s)")
-    add("--inter-box", type=float, metavar="A", help="distance between boxes")
-    add("--snr", type=float, default=0.05, help="signal to noise (%(default)s)")
-    add("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
+    pixel = "edge of a pixel (%(default)s)"
+    add("--pixel-size", type=float, default=3.0, metavar="A", help=pixel)
+    number = "number of filaments (%(default)s)"
+    add("--filaments", type=int, default=16, metavar="N", help=number)
+    number = "segments of each filament (%(default)s)"
+    add("--segments", type=int, default=16, metavar="N", help=number)
+    apart = "distance between boxes (whole rises, about a sixth of the box)"
+    add("--inter-box", type=float, metavar="A", help=apart)
+    ratio = "variance of the signal over that of the noise (%(default)s)"
+    add("--snr", type=float, default=0.05, metavar="X", help=ratio)
+    add("--seed", type=int, default=0, metavar="N", help="seed of random numbers (0)")
     simulate.set_defaults(command=_simulate)
 
 

@@ -15,6 +15,7 @@ import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.parameters import Parameters
+from helixnb.parameters.field import absence, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def help_of(field: dataclasses.Field[Any]) -> str:
     str
     """
     meta = field.metadata
-    lines = [meta["doc"]]
+    lines = [meaning(field)]
     if meta["low"] is not None:
         unit = SYMBOLS.get(meta["unit"], meta["unit"])
         lines.append(f"Range: {meta['low']:g} to {meta['high']:g} {unit}".rstrip())
@@ -118,7 +119,7 @@ def make_widget(field: dataclasses.Field[Any], value: Any) -> pn.widgets.Widget:
     if "str" in kind:
         return pn.widgets.TextInput(**common)
     if "None" in kind:
-        common["placeholder"] = "automatic"
+        common["placeholder"] = absence(field)
     if "int" in kind:
         return pn.widgets.IntInput(step=1, **common)
     return pn.widgets.FloatInput(step=_step(field), format="0.[0000]", **common)

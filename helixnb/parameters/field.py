@@ -61,6 +61,39 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def meaning(field: dataclasses.Field[Any]) -> str:
+    """Say what a parameter means to readers who do not write Python.
+
+    Parameters
+    ----------
+    field : dataclasses.Field
+        Made by `parameter`.
+
+    Returns
+    -------
+    str
+        Its documentation, in which None is called automatic.
+    """
+    text = str(field.metadata["doc"])
+    return text.replace(". None ", ". Automatic ").replace("None ", "automatic ")
+
+
+def absence(field: dataclasses.Field[Any]) -> str:
+    """Word for None as the value of a parameter.
+
+    Parameters
+    ----------
+    field : dataclasses.Field
+        Made by `parameter`.
+
+    Returns
+    -------
+    str
+        ``"automatic"`` where something else takes its place, else ``"none"``.
+    """
+    return "automatic" if "None " in field.metadata["doc"] else "none"
+
+
 def checked(field: dataclasses.Field[Any], value: Any) -> Any:
     """Convert a value to its field's type and check it against the range.
 

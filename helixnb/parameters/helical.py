@@ -19,8 +19,8 @@ class HelicalParameters:
         low=-180,
         high=180,
         group=GROUP,
-        doc="Helical twist per subunit, positive if right-handed; None with the rise "
-        "refines without helical symmetry.",
+        doc="Helical twist per subunit, positive if right-handed. Without it and the "
+        "rise no helical symmetry is imposed.",
         when="Whenever known; leave out (with the rise) for an asymmetric refinement.",
         cryosparc="Helical twist estimate",
         relion="--helical_twist_initial",
@@ -31,8 +31,8 @@ class HelicalParameters:
         low=0.01,
         high=1000,
         group=GROUP,
-        doc="Helical rise per subunit; None with the twist refines without helical "
-        "symmetry.",
+        doc="Helical rise per subunit. Without it and the twist no helical symmetry is "
+        "imposed.",
         when="Whenever known; leave out (with the twist) for an asymmetric refinement.",
         cryosparc="Helical rise estimate",
         relion="--helical_rise_initial",

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from helixnb.errors import InputError
 from helixnb.parameters import Parameters, check_name, field_names
+from helixnb.parameters.field import absence, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_AUTOMATIC = ("automatic", "")
 
 
 class EditableParameters:
@@ -106,12 +105,12 @@ class EditableParameters:
     def _repr_html_(self) -> str:
         changed = self.changes
         rows = []
-        for name, value, unit, meaning in parameter_rows(self._read()):
+        for name, value, unit, told in parameter_rows(self._read()):
             note = f"was {changed[name][0]}" if name in changed else ""
             style = ' style="font-weight:600;color:#D55E00"' if note else ""
             cells = "".join(
                 f'<td style="text-align:left">{html.escape(text)}</td>'
-                for text in (name, value, unit, meaning, note)
+                for text in (name, value, unit, told, note)
             )
             rows.append(f"<tr{style}>{cells}</tr>")
         names = ("parameter", "value", "unit", "meaning", "changed since last step")
@@ -136,6 +135,8 @@ def parameter_rows(parameters: Parameters) -> list[tuple[str, str, str, str]]:
     for field in dataclasses.fields(Parameters):
         value = getattr(parameters, field.name)
         text = f"{value:.6g}" if isinstance(value, float) else str(value)
-        text, unit = (text, field.metadata["unit"]) if value is not None else _AUTOMATIC
-        rows.append((field.name, text, unit, field.metadata["doc"]))
+        unit = field.metadata["unit"]
+        if value is None:
+            text, unit = absence(field), ""
+        rows.append((field.name, text, unit, meaning(field)))
     return rows
