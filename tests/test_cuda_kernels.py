@@ -148,6 +148,49 @@ def test_unfolded_azimuths(
     _close(to_host(found), expected)
 
 
+@pytest.mark.parametrize("pairs", [(4, 0, 2), (0, 0, 3), (1, 5, 0)])
+def test_real_rows(
+    device: Any, rng: np.random.Generator, pairs: tuple[int, ...]
+) -> None:
+    """Some rows without a pair, at either end too."""
+    sizes = np.multiply(pairs, (7, 5, 3))
+    layout = np.array([np.cumsum([0, *pairs]), np.cumsum([0, *sizes])])
+    found = _both(device, "real_rows", _complex(rng, int(sizes.sum())), layout)
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("n_axial", [1, 4, 7])
+@pytest.mark.parametrize("n_cells", [1, 128, 131])
+def test_pooled_orders(
+    device: Any, rng: np.random.Generator, n_axial: int, n_cells: int
+) -> None:
+    """Order 1 has no row; numbers of shifts and cells that fill blocks, or do not."""
+    start = np.array([0, 6, 6, 10, 22])
+    amplitudes = rng.standard_normal((22, n_cells)).astype(np.float32)
+    phase = rng.standard_normal(22 * 2 * n_axial).astype(np.float32)
+    given = (amplitudes, start, rng.permutation(22), phase, n_axial)
+    found, expected = _both(device, "pool_orders", *given)
+    _close(found, expected)
+    assert not expected[1].any()
+    naive = phase.reshape(22, -1).T[:, 6:10].astype(float) @ amplitudes[given[2][6:10]]
+    np.testing.assert_allclose(expected[2], naive, atol=1e-5)
+
+
+def test_no_pairs_at_all(device: Any) -> None:
+    """A reference of nothing has orders of nothing."""
+    none = np.zeros(0, np.int64)
+    nothing = np.zeros((0, 5), np.float32)
+    found, expected = _both(
+        device, "pool_orders", nothing, np.zeros(2, np.int64), none, nothing[:, 0], 3
+    )
+    assert found.shape == expected.shape == (1, 6, 5)
+    assert not found.any()
+    assert not expected.any()
+    layout = np.zeros((2, 4), np.int64)
+    found, _ = _both(device, "real_rows", np.zeros(0, np.complex64), layout)
+    assert found.shape == (0,)
+
+
 def test_shifted_frames(device: Any, rng: np.random.Generator) -> None:
     """Columns outside the circle are not used, and a CPU leaves them alone."""
     frame = np.array([4, 0, 4, 2], np.int64)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from helixnb.core.pooling import Pooling, real_form
+from helixnb.core.pooling import Pooling
 from tests.scenes import BACKEND
 
 
@@ -31,11 +31,21 @@ def test_waves_are_the_plain_sum(n_azimuth: int, rng: np.random.Generator) -> No
             np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_real_form_multiplies_as_the_complex_matrix(rng: np.random.Generator) -> None:
-    parts = rng.standard_normal((2, 7, 4))
-    row = (parts[0] + 1j * parts[1]).astype(np.complex64)
-    parts = rng.standard_normal((2, 7))
-    column = (parts[0] + 1j * parts[1]).astype(np.complex64)
-    found = real_form(row, 2.0) @ column.view(np.float32)
-    expected = 2 * column @ row
-    np.testing.assert_allclose(found[:4] + 1j * found[4:], expected, rtol=1e-5)
+def test_real_rows_multiply_as_the_complex_ones(rng: np.random.Generator) -> None:
+    """Row 1 has no pair; every row but the first stands for its conjugate as well."""
+    columns, pairs = (7, 5, 3), (4, 0, 2)
+    sizes = np.multiply(columns, pairs)
+    layout = np.array([np.cumsum([0, *pairs]), np.cumsum([0, *sizes])])
+    parts = rng.standard_normal((2, int(sizes.sum())))
+    values = (parts[0] + 1j * parts[1]).astype(np.complex64)
+    out = BACKEND.real_rows(values, layout)
+    for v in (0, 2):
+        first, last = layout[1, v : v + 2]
+        matrix = out[4 * first : 4 * last].reshape(2 * pairs[v], 2 * columns[v])
+        column = rng.standard_normal(2 * columns[v]).astype(np.float32)
+        found = matrix @ column
+        row = values[first:last].reshape(columns[v], pairs[v])
+        expected = (2 if v else 1) * column.view(np.complex64) @ row
+        np.testing.assert_allclose(
+            found[: pairs[v]] + 1j * found[pairs[v] :], expected, rtol=1e-5
+        )

@@ -95,6 +95,21 @@ class Backend(Protocol):
     ) -> NDArray[np.float32]:
         """Copy frames and move each across the filament; see `loops`."""
 
+    def real_rows(
+        self, values: NDArray[np.complex64], layout: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Real matrices that multiply as the rows of a reference; see `loops`."""
+
+    def pool_orders(
+        self,
+        amplitudes: NDArray[np.float32],
+        start: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        phase: NDArray[np.float32],
+        n_axial: int,
+    ) -> NDArray[np.float32]:
+        """Sum rows of amplitudes into orders, each with its phases; see `loops`."""
+
     def weigh_tables(
         self,
         tables: NDArray[np.float32],

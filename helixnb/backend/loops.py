@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -234,6 +235,76 @@ class Loops:
         n_rows, _, n_columns = data.shape
         out = self.scratch("shifted", (n_rows, 2 * n_columns, len(frame)))
         kernels.shift(data, frame, phase, shift, out)
+        return out
+
+    def real_rows(
+        self, values: NDArray[np.complex64], layout: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Real matrices that multiply as the rows of a reference do.
+
+        A real matrix of shape (2 pairs, 2 columns) times real and imaginary part of
+        each column in turn gives the real parts of all pairs, then the imaginary ones.
+
+        Parameters
+        ----------
+        values : ndarray of complex64, shape (n,)
+            Rows one after another, each of shape (columns, pairs).
+        layout : ndarray of int64, shape (2, n_rows + 1)
+            Where the pairs of each row begin, counted over all rows, and where its
+            values do.
+
+        Returns
+        -------
+        ndarray of float32, shape (4 n,)
+            The matrices one after another, all but the first doubled for the
+            conjugate row; scratch.
+        """
+        out = self.scratch("rows", (4 * len(values),))
+        of_pairs, of_values = layout.tolist()
+        for v, (first, last) in enumerate(pairwise(of_values)):
+            pairs = of_pairs[v + 1] - of_pairs[v]
+            if not pairs:
+                continue
+            row = values[first:last].reshape(-1, pairs).T * np.float32(2 if v else 1)
+            block = out[4 * first : 4 * last].reshape(2, *row.shape, 2)
+            block[0, ..., 0] = block[1, ..., 1] = row.real
+            block[1, ..., 0] = row.imag
+            np.negative(row.imag, out=block[0, ..., 1])
+        return out
+
+    def pool_orders(
+        self,
+        amplitudes: NDArray[np.float32],
+        start: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        phase: NDArray[np.float32],
+        n_axial: int,
+    ) -> NDArray[np.float32]:
+        """Sum rows of amplitudes into orders, each with its phases.
+
+        Parameters
+        ----------
+        amplitudes : ndarray of float32, shape (n, n_cells)
+            What is summed.
+        start : ndarray of int64, shape (n_orders + 1,)
+            First of `rows` that belongs to each order.
+        rows : ndarray of int64, shape (n,)
+            Rows of `amplitudes`.
+        phase : ndarray of float32, shape (n * 2 n_axial,)
+            Factors of each of `rows`.
+        n_axial : int
+            Axial shifts.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_orders, 2 n_axial, n_cells)
+            Scratch.
+        """
+        n_orders, width = len(start) - 1, 2 * n_axial
+        out = self.scratch("spectra", (n_orders, width, amplitudes.shape[1]))
+        for m, (first, last) in enumerate(pairwise(start.tolist())):
+            factors = phase[first * width : last * width].reshape(-1, width)
+            np.matmul(factors.T, amplitudes[rows[first:last]], out=out[m])
         return out
 
     def weigh_tables(

@@ -40,8 +40,12 @@ class Fan:
         Harmonic index m of each pair, pairs sorted by row.
     row_start : ndarray of int64, shape (n_rows + 1,)
         Pairs of row v are row_start[v]:row_start[v + 1]; on the host.
-    values : list of list of ndarray of complex64
-        values[tilt][v], shape (columns of the row, pairs of the row).
+    value_start : ndarray of int64, shape (n_rows + 1,)
+        Where each row begins in the values of a tilt; on the host.
+    layout : ndarray of int64, shape (2, n_rows + 1)
+        Both of these, where the values are.
+    values : list of ndarray of complex64
+        Of each tilt, row after row: (columns of the row, pairs of the row), flat.
     pooling : Pooling
         How amplitudes of the pairs become score tables.
     ring_power : ndarray of float32, shape (n_tilt, k_max + 1, n_azimuth)
@@ -55,10 +59,26 @@ class Fan:
     box_px: int
     harmonic: NDArray[np.int32]
     row_start: NDArray[np.int64]
-    values: list[list[NDArray[np.complex64]]]
+    value_start: NDArray[np.int64]
+    layout: NDArray[np.int64]
+    values: list[NDArray[np.complex64]]
     pooling: Pooling
     ring_power: NDArray[np.float32]
     shift_sd_px: float
+
+    def row(self, tilt: int, v: int) -> NDArray[np.complex64]:
+        """Values of one row, shape (columns of the row, pairs of the row).
+
+        Parameters
+        ----------
+        tilt : int
+            Of the level.
+        v : int
+            Row of the half plane.
+        """
+        first, last = self.value_start[v : v + 2]
+        pairs = int(self.row_start[v + 1] - self.row_start[v])
+        return self.values[tilt][first:last].reshape(-1, max(pairs, 1))
 
     @cached_property
     def flops_per_cell(self) -> int:
@@ -135,14 +155,9 @@ def build_fan(
     kept = keep_pairs(to_host(likelihood_power * nats.max(0)))
     row, index = np.nonzero(kept)
     row_start = np.searchsorted(row, np.arange(plane.n_rows + 1))
-    of_row = [xp.asarray(pairs) for pairs in np.split(index, row_start[1:-1])]
-    values = [
-        [
-            xp.ascontiguousarray(h[v, plane.columns_of_row(v)][:, of_row[v]])
-            for v in range(plane.n_rows)
-        ]
-        for h in slices
-    ]
+    value_start, component = _rows_of_pairs(plane, index, row_start, 2 * m_max + 1)
+    sent = xp.asarray(component)
+    values = [h.ravel()[sent] for h in slices]
     box = grid.box_px
     middle = slices[len(slices) // 2]
     along_u = xp.asarray(2 * (2 * np.pi * plane.u / box) ** 2)
@@ -154,6 +169,8 @@ def build_fan(
         box_px=grid.box_px,
         harmonic=xp.asarray(harmonic),
         row_start=row_start,
+        value_start=value_start,
+        layout=xp.asarray(np.stack([row_start, value_start])),
         values=values,
         pooling=Pooling.of_pairs(harmonic, row_start, phase, level.n_azimuth, xp),
         ring_power=xp.stack(
@@ -165,6 +182,23 @@ def build_fan(
         ),
         shift_sd_px=1 / max(float(to_host(information)), _NO_INFORMATION) ** 0.5,
     )
+
+
+def _rows_of_pairs(
+    plane: HalfPlane,
+    harmonic: NDArray[np.int64],
+    row_start: NDArray[np.int64],
+    n_m: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start of each row among the values of kept pairs, and their place in a slice."""
+    components = []
+    for v in range(plane.n_rows):
+        columns = np.arange(plane.n_columns)[plane.columns_of_row(v)]
+        pairs = harmonic[row_start[v] : row_start[v + 1]]
+        first = (v * plane.n_columns + columns) * n_m
+        components.append((first[:, None] + pairs).ravel())
+    ends = np.cumsum([len(component) for component in components])
+    return np.concatenate([[0], ends]), np.concatenate(components)
 
 
 def _ring_power(

@@ -32,24 +32,30 @@ class Pooling:
 
     Parameters
     ----------
-    amplitude : list of ndarray of int64, shape (2 n,)
-        For each m >= 0, which rows of the amplitudes belong to orders m and -m.
-    phase : list of ndarray of float32, shape (2 n_axial, 2 n)
-        What they are multiplied by: to Re c for all shifts, then to Im c.
+    start : ndarray of int64, shape (m_max + 2,)
+        Of each m >= 0, the first of its rows in `amplitude`, and their number.
+    amplitude : ndarray of int64, shape (2 n_pairs,)
+        Which rows of the amplitudes belong to orders m and -m, for one m after another.
+    phase : ndarray of float32, shape (4 n_pairs n_axial,)
+        What they are multiplied by, one matrix of shape (rows of m, 2 n_axial) after
+        another: to Re c for all shifts, then to Im c.
+    n_axial : int
+        Axial shifts.
     cosine, sine : ndarray of float32, shape (m_max + 1, n_azimuth // 2 + 1)
         cos m phi and -sin m phi at azimuths from 0 to half a turn.
     """
 
-    amplitude: list[NDArray[np.int64]]
-    phase: list[NDArray[np.float32]]
+    start: NDArray[np.int64]
+    amplitude: NDArray[np.int64]
+    phase: NDArray[np.float32]
+    n_axial: int
     cosine: NDArray[np.float32]
     sine: NDArray[np.float32]
 
     @property
     def flops_per_cell(self) -> int:
         """Floating-point operations of the second and third product for one cell."""
-        waves = 2 * len(self.phase[0]) * self.cosine.size
-        return 2 * sum(matrix.size for matrix in self.phase) + waves
+        return 2 * self.phase.size + 4 * self.n_axial * self.cosine.size
 
     @classmethod
     def of_pairs(
@@ -81,19 +87,22 @@ class Pooling:
         real = pair + row_start[row]
         imaginary = real + np.diff(row_start)[row]
         m_max = int(np.abs(harmonic).max(initial=0))
-        amplitude, phase = [], []
+        amplitude, phase, n_axial = [], [], row_phase.shape[1]
         for m in range(m_max + 1):
             chosen = np.flatnonzero(np.abs(harmonic) == m)
             sign = np.where(harmonic[chosen] < 0, -1, 1)
             turn = row_phase[chosen].T  # (n_axial, n)
             amplitude.append(np.concatenate([real[chosen], imaginary[chosen]]))
             blocks = [[turn.real, -turn.imag], [sign * turn.imag, sign * turn.real]]
-            phase.append(np.block(blocks).astype(np.float32))
+            phase.append(np.block(blocks).T.astype(np.float32).ravel())
         angle = 2 * np.pi / n_azimuth * np.arange(n_azimuth // 2 + 1)
         wave = np.multiply.outer(np.arange(m_max + 1), angle)
+        start = np.cumsum([0, *(len(rows) for rows in amplitude)])
         return cls(
-            [xp.asarray(rows) for rows in amplitude],
-            [xp.asarray(matrix) for matrix in phase],
+            xp.asarray(start),
+            xp.asarray(np.concatenate(amplitude)),
+            xp.asarray(np.concatenate(phase)),
+            n_axial,
             xp.asarray(np.cos(wave).astype(np.float32)),
             xp.asarray(-np.sin(wave).astype(np.float32)),
         )
@@ -115,40 +124,13 @@ class Pooling:
         even, odd : ndarray of float32, shape (n_axial, n_cells, n_azimuth // 2 + 1)
             L(phi) = even + odd and L(-phi) = even - odd; scratch of the backend.
         """
-        xp, n_cells = array_module(amplitudes), amplitudes.shape[1]
-        n_axial = len(self.phase[0]) // 2
-        shape = (len(self.phase), 2 * n_axial, n_cells)
-        spectra = backend.scratch("spectra", shape)
-        for m, rows in enumerate(self.amplitude):
-            xp.matmul(self.phase[m], amplitudes[rows], out=spectra[m])
-        shape = (n_axial, n_cells, self.cosine.shape[1])
+        xp, n_axial = array_module(amplitudes), self.n_axial
+        spectra = backend.pool_orders(
+            amplitudes, self.start, self.amplitude, self.phase, n_axial
+        )
+        shape = (n_axial, amplitudes.shape[1], self.cosine.shape[1])
         even, odd = backend.scratch("even", shape), backend.scratch("odd", shape)
         real, imaginary = spectra[:, :n_axial], spectra[:, n_axial:]
         xp.matmul(real.transpose(1, 2, 0), self.cosine, out=even)
         xp.matmul(imaginary.transpose(1, 2, 0), self.sine, out=odd)
         return even, odd
-
-
-def real_form(row: NDArray[np.complex64], factor: float) -> NDArray[np.float32]:
-    """Real matrix that multiplies interleaved complex columns as a complex one would.
-
-    Parameters
-    ----------
-    row : ndarray of complex64, shape (columns, pairs)
-        Reference of one row.
-    factor : float
-        Multiplied with it.
-
-    Returns
-    -------
-    ndarray of float32, shape (2 pairs, 2 columns)
-        Gives the real parts of all pairs, then the imaginary parts.
-    """
-    columns, pairs = row.shape
-    xp = array_module(row)
-    out = xp.empty((2, pairs, columns, 2), np.float32)
-    scaled = factor * row.T
-    out[0, ..., 0] = out[1, ..., 1] = scaled.real
-    out[1, ..., 0] = scaled.imag
-    xp.negative(scaled.imag, out=out[0, ..., 1])
-    return out.reshape(2 * pairs, 2 * columns)

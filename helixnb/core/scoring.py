@@ -23,7 +23,6 @@ from helixnb.backend import Backend
 from helixnb.backend.arrays import array_module
 from helixnb.core.fan import Fan
 from helixnb.core.halfplane import HalfPlane
-from helixnb.core.pooling import real_form
 from helixnb.core.search import N_POLARITIES, Cells, PoseSpread, SearchLevel
 
 
@@ -188,7 +187,7 @@ def score_cells(
     for tilt in range(level.n_tilt):
         if starts[tilt] == starts[tilt + 1]:
             continue
-        matrices = row_matrices(fan, tilt, plane)
+        matrices = row_matrices(fan, tilt, backend)
         for rows in backend.blocks(starts[tilt], starts[tilt + 1], bytes_each):
             frame = frames.of_cell[rows]
             data = backend.shifted_frames(
@@ -235,7 +234,7 @@ def reference_power(
     ).astype(np.float64)
 
 
-def row_matrices(fan: Fan, tilt: int, plane: HalfPlane) -> list[NDArray[np.float32]]:
+def row_matrices(fan: Fan, tilt: int, backend: Backend) -> list[NDArray[np.float32]]:
     """Real forms of the reference's rows at one tilt, conjugate components counted.
 
     Parameters
@@ -244,17 +243,23 @@ def row_matrices(fan: Fan, tilt: int, plane: HalfPlane) -> list[NDArray[np.float
         The reference.
     tilt : int
         Of the level.
-    plane : HalfPlane
-        Of the level.
+    backend : Backend
+        Where it runs.
 
     Returns
     -------
     list of ndarray of float32, shape (2 pairs, 2 columns)
-        One for each row v, as from `real_form`.
+        One for each row v: times interleaved complex columns they give the real parts
+        of all pairs, then the imaginary parts; scratch of the backend.
     """
+    rows = backend.real_rows(fan.values[tilt], fan.layout)
     return [
-        real_form(values, 1.0 if v == 0 else 2.0)
-        for v, values in zip(plane.v, fan.values[tilt], strict=True)
+        rows[4 * first : 4 * last].reshape(2 * pairs, -1 if pairs else 0)
+        for pairs, (first, last) in zip(
+            (int(n) for n in np.diff(fan.row_start)),
+            pairwise(int(i) for i in fan.value_start),
+            strict=True,
+        )
     ]
 
 

@@ -19,6 +19,7 @@ SOURCES = (
     "common.cu",
     "frames.cu",
     "fan.cu",
+    "scores.cu",
     "posterior.cu",
     "sums.cu",
     "shells.cu",
@@ -27,6 +28,9 @@ SOURCES = (
 
 THREADS = 128
 """Threads of a block; `weigh_tables` adds up as many shares."""
+
+SHIFTS_AT_ONCE = 8
+"""Sums of a thread of `pool_orders`, which has as many registers for them."""
 
 
 class Launch(Protocol):
@@ -74,8 +78,8 @@ class Kernels:
         if n:
             self._launch(name, -(-n // THREADS), *arguments)
 
-    def _each_table(self, name: str, n: int, *arguments: Any) -> None:
-        """Launch one block for each of n tables."""
+    def _each_block(self, name: str, n: int, *arguments: Any) -> None:
+        """Launch n blocks."""
         if n:
             self._launch(name, n, *arguments)
 
@@ -190,7 +194,7 @@ class Kernels:
         self, even: Any, odd: Any, offset: Any, power: float, out: Any
     ) -> None:
         """Write score tables from their even and odd parts; see `loops`."""
-        self._each_table(
+        self._each_block(
             "unfold_azimuths",
             len(out),
             self._contiguous(even, np.float32),
@@ -220,6 +224,41 @@ class Kernels:
         )
         return out
 
+    def real_rows(self, values: Any, layout: Any) -> Any:
+        """Real matrices that multiply as the rows of a reference; see `loops`."""
+        out = self.xp.empty(4 * len(values), np.float32)
+        self._each(
+            "real_rows",
+            len(values),
+            self._contiguous(values, np.complex64),
+            self._contiguous(layout, np.int64),
+            layout.shape[1] - 1,
+            len(values),
+            out,
+        )
+        return out
+
+    def pool_orders(
+        self, amplitudes: Any, start: Any, rows: Any, phase: Any, n_axial: int
+    ) -> Any:
+        """Sum rows of amplitudes into orders, each with its phases; see `loops`."""
+        n_orders, width, n_cells = len(start) - 1, 2 * n_axial, amplitudes.shape[1]
+        out = self.xp.empty((n_orders, width, n_cells), np.float32)
+        tiles = -(-width // SHIFTS_AT_ONCE)
+        self._each_block(
+            "pool_orders",
+            n_orders * tiles * -(-n_cells // THREADS),
+            self._contiguous(amplitudes, np.float32),
+            self._contiguous(start, np.int64),
+            self._contiguous(rows, np.int64),
+            self._contiguous(phase, np.float32),
+            tiles,
+            width,
+            n_cells,
+            out,
+        )
+        return out
+
     def exponentiate(
         self, tables: Any, highest: Any, state: Any, n_states: int
     ) -> tuple[Any, Any]:
@@ -230,13 +269,13 @@ class Kernels:
         depth = highest - peak[state]
         height = xp.where(depth > NEGLIGIBLE, xp.exp(depth), np.float32(0))
         size = tables.shape[1] * tables.shape[2]
-        self._each_table("exponentiate", len(tables), tables, highest, height, size)
+        self._each_block("exponentiate", len(tables), tables, highest, height, size)
         return height, peak
 
     def weigh_tables(self, tables: Any, messages: Any, state: Any, height: Any) -> Any:
         """Sum of each table times the message of its state; see `loops`."""
         mass = self.xp.empty(len(tables), np.float64)
-        self._each_table(
+        self._each_block(
             "weigh_tables",
             len(tables),
             self._contiguous(tables, np.float32),
@@ -253,7 +292,7 @@ class Kernels:
     ) -> Any:
         """Take tables, times messages and a share of each; see `loops`."""
         out = self.xp.empty((len(index), *tables.shape[1:]), np.float32)
-        self._each_table(
+        self._each_block(
             "weighted_tables",
             len(out),
             tables,

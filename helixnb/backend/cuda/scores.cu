@@ -1,0 +1,59 @@
+// The products that scores are made of, as far as they are not those of large matrices.
+
+// Real matrices of all rows of a reference at one tilt. Row v lies in `values` from
+// starts[v] on, as (columns, pairs); out of it become (2, pairs, columns, 2) numbers
+//     f Re, -f Im  and  f Im, f Re,   f = 1 for row 0, 2 for others (their conjugates).
+extern "C" __global__ void real_rows(
+    const float2* values, const Index* layout, Index n_rows, Index n, float* out)
+{
+    const Index i = thread_number();
+    if (i >= n) return;
+    const Index* starts = layout + n_rows + 1;
+    // The last row that begins at or before this value; empty rows begin with the next.
+    Index v = 0, beyond = n_rows;
+    while (beyond - v > 1) {
+        const Index middle = (v + beyond) / 2;
+        if (starts[middle] <= i)
+            v = middle;
+        else
+            beyond = middle;
+    }
+    const Index pairs = layout[v + 1] - layout[v];
+    const Index size = starts[v + 1] - starts[v], place = i - starts[v];
+    const Index column = place / pairs, pair = place - column * pairs;
+    const float factor = v == 0 ? 1.0f : 2.0f;
+    const float real = factor * values[i].x, imaginary = factor * values[i].y;
+    float* upper = out + 4 * starts[v] + 2 * (pair * (size / pairs) + column);
+    float* lower = upper + 2 * size;
+    upper[0] = real;
+    upper[1] = -imaginary;
+    lower[0] = imaginary;
+    lower[1] = real;
+}
+
+// out[m, s, cell] = sum over j = start[m] ... start[m + 1] - 1 of
+// phase[j, s] amplitudes[rows[j], cell]: products of many small matrices. A thread has
+// one cell and eight s, so that an amplitude is read once for eight sums; threads of a
+// block have the same m and s, and read the same phases.
+extern "C" __global__ void pool_orders(
+    const float* amplitudes, const Index* start, const Index* rows, const float* phase,
+    Index tiles, Index width, Index n_cells, float* out)
+{
+    const Index per_row = (n_cells + blockDim.x - 1) / blockDim.x;
+    const Index cell = blockIdx.x % per_row * blockDim.x + threadIdx.x;
+    const Index which = blockIdx.x / per_row;
+    const Index m = which / tiles, first = which % tiles * 8;
+    if (cell >= n_cells) return;
+    const int n = width - first < 8 ? (int)(width - first) : 8;
+    float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    for (Index j = start[m]; j < start[m + 1]; ++j) {
+        const float amplitude = amplitudes[rows[j] * n_cells + cell];
+        const float* factors = phase + j * width + first;
+#pragma unroll
+        for (int s = 0; s < 8; ++s)
+            if (s < n) sum[s] += factors[s] * amplitude;
+    }
+#pragma unroll
+    for (int s = 0; s < 8; ++s)
+        if (s < n) out[(m * width + first + s) * n_cells + cell] = sum[s];
+}
