@@ -142,6 +142,11 @@ def run_cell_again(page: Any) -> None:
     page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
 
 
+def save_notebook(page: Any) -> None:
+    """Save an open notebook, and wait until it is."""
+    page.evaluate("async () => jupyterapp.commands.execute('docmanager:save')")
+
+
 FIGURES = """
   const found = [];
   const roots = window.Bokeh?.index?.roots ?? window.Bokeh?.index ?? {};

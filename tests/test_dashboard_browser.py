@@ -25,6 +25,7 @@ from tests.browser import (
     plot_titles,
     run_all_cells,
     run_cell_again,
+    save_notebook,
     server,
     wait_for_plot,
 )
@@ -59,7 +60,9 @@ def step(state, *others):
 
 def record(session):
     if session.iteration:
-        session.history.to_json(folder / "history.json")
+        # A test may read it at any time.
+        session.history.to_json(folder / "history.part")
+        (folder / "history.part").replace(folder / "history.json")
 
 initial.initial_state = standin_initial_state
 refinement.step = step
@@ -513,6 +516,14 @@ def test_each_view_works_alone_and_follows_the_session(browser: Any, lab: str) -
     page.wait_for_selector("text=Error: nothing to draw in iteration 4")
     assert page.locator(".hx-error").count() == 1
     assert not page.locator(".jp-RenderedText[data-mime-type*=err]").count()
+    save_notebook(page)
+    page.close()
+    # The file holds what the cells showed before the first step.
+    page = new_page(browser)
+    page.goto(f"{lab}/tree/views.ipynb")
+    wait_for_plot(page, "FSC of iteration 4:")
+    press(page, "Step")
+    wait_for_plot(page, "FSC of iteration 5:")
     page.close()
 
 
