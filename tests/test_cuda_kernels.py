@@ -191,6 +191,21 @@ def test_no_pairs_at_all(device: Any) -> None:
     assert found.shape == (0,)
 
 
+def test_modes_moved_and_blurred(device: Any, rng: np.random.Generator) -> None:
+    """By many turns and by none, each table by its own, and all by one."""
+    omega, order = rng.uniform(-3, 3, (4, 5)), np.arange(5.0)
+    spectrum = _complex(rng, 3, 2, 4, 5)
+    send = device.xp.asarray
+    modes = send(omega), send(order)
+    for shift, turn in ((rng.uniform(-900, 900, (3, 2)), rng.random((3, 1))), (0.0, 0)):
+        found = device.move_and_blur(send(spectrum), modes, shift, 0.2, turn)
+        shift, turn = (
+            np.broadcast_to(x, (3, 2))[..., None, None] for x in (shift, turn)
+        )
+        exponent = 1j * omega * shift - (omega * 0.2) ** 2 / 2 - (order * turn) ** 2 / 2
+        _close(to_host(found), (spectrum * np.exp(exponent)).astype(np.complex64))
+
+
 def test_shifted_frames(device: Any, rng: np.random.Generator) -> None:
     """Columns outside the circle are not used, and a CPU leaves them alone."""
     frame = np.array([4, 0, 4, 2], np.int64)

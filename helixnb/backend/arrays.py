@@ -53,6 +53,30 @@ class Device(Protocol):
             |F|^2, |G|^2, Re F conj(G), |F| |G| and (|F| |G|)^2.
         """
 
+    def move_and_blur(
+        self,
+        spectrum: Any,
+        modes: tuple[Any, Any],
+        shift: Any,
+        axial_sd: float,
+        turn_sd: Any,
+    ) -> Any:
+        """Multiply the modes of tables with the transfer function of a Gaussian.
+
+        That is exp(i omega shift - (omega axial_sd)^2 / 2 - (order turn_sd)^2 / 2).
+
+        Parameters
+        ----------
+        spectrum : array of complex64, shape (..., n_axial, n_orders)
+            Modes of each table.
+        modes : tuple of array of float64
+            omega, shape (n_axial, n_orders), and order, shape (n_orders,).
+        shift, turn_sd : ndarray of float64, shape (...), or float
+            Of each table; on the host.
+        axial_sd : float
+            Of all tables.
+        """
+
     def group_sums(self, values: Any, group: Any, n_groups: int) -> Any:
         """Sum values by group; see `loops`."""
 

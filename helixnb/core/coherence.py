@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend import fourier
-from helixnb.backend.arrays import array_module
+from helixnb.backend.arrays import array_module, device_of
 
 _TINY = 1e-30
 """Stands for zero where a logarithm is taken; safe in single precision."""
@@ -84,6 +84,22 @@ class _Modes:
         rows = rows * xp.conj(self.demodulation)
         tables = fourier.irfft(rows, self.n_azimuth, axis=-1)
         return xp.maximum(tables, 0, dtype=np.float32)
+
+    def moved(
+        self,
+        spectrum: NDArray[np.complex64],
+        shift_px: NDArray[np.float64] | float,
+        axial_sd: float,
+        turn_sd: NDArray[np.float64] | float,
+    ) -> NDArray[np.complex64]:
+        """Multiply with the `kernel` of these values; a device makes none of it."""
+        device = device_of(spectrum)
+        if device is None:
+            return spectrum * self.kernel(shift_px, axial_sd, turn_sd)
+        moved: NDArray[np.complex64] = device.move_and_blur(
+            spectrum, (self.omega, self.order), shift_px, axial_sd, turn_sd
+        )
+        return moved
 
     def kernel(
         self,
@@ -163,8 +179,13 @@ def filament_messages(
     track = _Track.of(axial_px, starts or [0, len(evidence)])
     along = xp.asarray(track.segment)
     modes = _modes(model, evidence.shape[2], evidence.shape[3], xp)
-    picking = modes.kernel(0.0, model.picking_sd_px, 0.0)
-    emission = modes.inverse(modes.forward(evidence[along]) * picking)
+
+    def picked(tables: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Blur by the picking error."""
+        spectrum = modes.forward(tables)
+        return modes.inverse(modes.moved(spectrum, 0.0, model.picking_sd_px, 0.0))
+
+    emission = picked(evidence[along])
     # Each table is scaled to a maximum of 1 so that products stay in range.
     highest = xp.maximum(emission.max((2, 3)), _TINY)
     emission = xp.maximum(emission / highest[..., None, None], _TINY)
@@ -176,7 +197,7 @@ def filament_messages(
     terms = left + log_emission + log_scale[along]
     whole = xp.stack([terms[a:b].sum(0) for a, b in pairwise(track.starts)])
     whole = whole + xp.asarray(_log_or_never(polarity_prior))
-    spread = modes.inverse(modes.forward(joint) * picking)
+    spread = picked(joint)
     highest = xp.maximum(spread.max((2, 3)), _TINY)
     filament = xp.asarray(track.filament)
     level = whole[filament] - own + xp.log(highest)
@@ -244,13 +265,13 @@ def _pass(
     xp = array_module(emission)
     states = emission[0, 0].size
     prediction = xp.ones_like(emission)
-    log_evidence = xp.zeros((len(emission), 2))
+    sums = xp.zeros((len(emission), 2))
     drift, slip = np.deg2rad(model.drift_deg), np.float32(model.slip_probability)
     for here, further in track.steps(way):
         at = xp.asarray(here)
         filtered = prediction[at] * emission[at]
         total = filtered.sum((2, 3), dtype=np.float64)
-        log_evidence[at] = xp.log(total / states)
+        sums[at] = total
         if not len(further):
             continue
         if len(further) < len(here):
@@ -261,12 +282,15 @@ def _pass(
         step = track.position[there] - track.position[here[further]]
         gaps = np.abs(step) / track.typical[track.filament[there]]
         # The second polarity runs the other way, so its positions change sign.
-        kernel = modes.kernel(
-            np.stack([step, -step], axis=1), 0.0, drift * np.sqrt(gaps)[:, None]
+        spectrum = modes.moved(
+            modes.forward(filtered),
+            np.stack([step, -step], axis=1),
+            0.0,
+            drift * np.sqrt(gaps)[:, None],
         )
-        moved = modes.inverse(modes.forward(filtered) * kernel)
+        moved = modes.inverse(spectrum)
         prediction[xp.asarray(there)] = (1 - slip) * moved + slip
-    return prediction, log_evidence
+    return prediction, xp.log(sums / states)
 
 
 def _log_or_never(probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -210,9 +210,10 @@ def _ring_power(
     """1/2 sum over rings of |P_phi|^2, shape (k_max + 1, n_azimuth)."""
     xp, m_max = array_module(slice_harmonics), slice_harmonics.shape[-1] // 2
     orders = xp.arange(-m_max, m_max + 1) % n_azimuth
-    inside = plane.multiplicity > 0
-    spectrum = xp.zeros((int(inside.sum()), n_azimuth), np.complex64)
-    spectrum[:, orders] = slice_harmonics[xp.asarray(inside)]
+    inside = np.nonzero(plane.multiplicity)
+    row, column = (xp.asarray(index) for index in inside)
+    spectrum = xp.zeros((len(row), n_azimuth), np.complex64)
+    spectrum[:, orders] = slice_harmonics[row, column]
     slices = fourier.ifft(spectrum, axis=-1) * n_azimuth
     return backend.group_sums(
         xp.abs(slices) ** 2,

@@ -306,9 +306,10 @@ def _ring_means(
 ) -> NDArray[np.float32]:
     """Mean of C^2 / noise over each ring, shape (n_frames, k_max + 1)."""
     xp = array_module(power)
-    inside = plane.multiplicity > 0
+    inside = np.nonzero(plane.multiplicity)
+    row, column = (xp.asarray(index) for index in inside)
     sums = backend.group_sums(
-        power.swapaxes(1, 2)[xp.asarray(inside)],  # (components, frames)
+        power[row, :, column],  # (components, frames)
         xp.asarray(plane.ring[inside]),
         plane.k_max + 1,
         xp.asarray(plane.multiplicity[inside]),

@@ -148,13 +148,18 @@ class Machine(strict.Watch):
         with self.lock:
             if id(values) in self.uses:  # the same array by another way
                 return
+            self.took(values)
+            self.launches["array"] += 1
+
+    def took(self, values: np.ndarray) -> None:
+        """Take memory, which may be memory that is still read."""
+        with self.lock:
             device, stream = self.current_device, self.stream
             self.take(device, values.nbytes)
             for reader, work in self.freed.pop(stream, ()):
                 if not stream.waits_for(reader, work):
                     self.races.append("memory is used again while it is still read")
             stream.given += 1
-            self.launches["array"] += 1
             use = _Use(device, values.nbytes, stream, stream, stream.given)
             self.uses[id(values)] = use
             weakref.finalize(values, self._freed, id(values)).atexit = False

@@ -47,6 +47,9 @@ class Watch:
     def made(self, values: np.ndarray) -> None:
         """Write an array that is new."""
 
+    def took(self, values: np.ndarray) -> None:
+        """Take memory for an array, without writing to it."""
+
     def read(self, values: np.ndarray) -> None:
         """Read an array."""
 
@@ -319,7 +322,9 @@ class Arrays(_Module):
     @staticmethod
     def empty(shape: Any, dtype: Any = float) -> Strict:
         """Take memory, what is in which must not matter."""
-        return _wrapped(np.full(shape, _UNINITIALISED[np.dtype(dtype).kind], dtype))
+        values = np.full(shape, _UNINITIALISED[np.dtype(dtype).kind], dtype)
+        watch.took(values)
+        return Strict(values)
 
     @staticmethod
     def empty_like(array: Strict) -> Strict:

@@ -218,6 +218,7 @@ class CUDA(Kernels):
             return [(part, share / 2) for part in (halve(item) if halve else [item])]
 
         self.synchronise()  # what the items refer to was launched by this thread
+        self._budget = self.free_bytes()  # beside what the items refer to
         results = in_order(
             self._threads,
             WORKERS,

@@ -21,6 +21,7 @@ SOURCES = (
     "fan.cu",
     "scores.cu",
     "posterior.cu",
+    "filaments.cu",
     "sums.cu",
     "shells.cu",
 )
@@ -305,6 +306,32 @@ class Kernels:
         )
         return out
 
+    def move_and_blur(
+        self,
+        spectrum: Any,
+        modes: tuple[Any, Any],
+        shift: Any,
+        axial_sd: float,
+        turn_sd: Any,
+    ) -> Any:
+        """Multiply modes with the transfer function of a Gaussian; see `arrays`."""
+        *tables, n_axial, n_orders = spectrum.shape
+        of_table = [np.broadcast_to(x, tables).ravel() for x in (shift, turn_sd)]
+        out = self.xp.empty(spectrum.shape, np.complex64)
+        self._each(
+            "move_and_blur",
+            out.size,
+            self._contiguous(spectrum, np.complex64),
+            *modes,
+            self.xp.asarray(np.stack(of_table).astype(np.float64)),
+            float(axial_sd),
+            len(of_table[0]),
+            n_axial,
+            n_orders,
+            out,
+        )
+        return out
+
     def group_sums(
         self, values: Any, group: Any, n_groups: int, weight: Any = None
     ) -> Any:
@@ -333,7 +360,7 @@ class Kernels:
         return out
 
     def sparse_product(self, matrix: tuple[Any, Any, Any], values: Any) -> Any:
-        """Sparse matrix times each row of a complex array; see `arrays.Device`."""
+        """Sparse matrix times each row of a complex array; see `arrays`."""
         start, column, weight = matrix
         n_batch, n_columns = values.shape
         n_rows = len(start) - 1
@@ -346,7 +373,7 @@ class Kernels:
         return out
 
     def shell_products(self, first: Any, second: Any) -> Any:
-        """Sum products of two transforms over shells; see `arrays.Device`."""
+        """Sum products of two transforms over shells; see `arrays`."""
         box = first.shape[0]
         n_shells = box // 2 + 1
         # Planes apart first, so that no two threads add to the same sum.
