@@ -21,6 +21,7 @@ from tests.browser import (  # noqa: E402
     browser_page,
     lab_server,
     panel_server,
+    place_in_plot,
     plot_titles,
     run_all_cells,
 )
@@ -29,24 +30,38 @@ IMAGES = REPOSITORY / "docs" / "images"
 MAX_BYTES = 300_000
 TIMEOUT_MS = 300_000
 ITERATIONS = 6
-START = {"x": 0, "y": 0, "width": 1280, "height": 360}
+FILAMENTS, CHOSEN = 20, 7
+START = {"x": 0, "y": 0, "width": 1280, "height": 460}
+PARAMETERS = {"x": 0, "y": 0, "width": 1280, "height": 420}
+REPORT = {"x": 0, "y": 0, "width": 1280, "height": 1500}
 
-APP = """
+APP = f"""
 from pathlib import Path
 import panel as pn
-from helixnb import Session
+from helixnb import Session, dashboards
 from helixnb.simulate import Filaments, Microscope, simulate_segments
 
 if "session" not in pn.state.cache:
     data = simulate_segments(
-        Path(__file__).parent / "data", twist_deg=54.0, rise_A=16.5,
-        filaments=Filaments(n_filaments=16), microscope=Microscope(snr=0.3), seed=1,
+        Path(__file__).parent / "data", twist_deg=54.0, rise_A=16.5, box_px=80,
+        filaments=Filaments(n_filaments={FILAMENTS}),
+        microscope=Microscope(snr=0.3), seed=1,
     )
     pn.state.cache["session"] = Session.from_file(
         data.particles_star, twist_deg=53.5, rise_A=16.8, seed=1, progress=False
     )
+session = pn.state.cache["session"]
 pn.extension()
-pn.state.cache["session"].dashboard().servable()
+if "compare" in pn.state.session_args:
+    first = session.fork()
+    second = session.fork(twist_deg=53.2, search_symmetry=False)
+    names = ("searched", "53.2° imposed")
+    dashboards.compare(first.step(), second.step(), names).servable()
+elif "report" in pn.state.session_args:
+    session.report(Path(__file__).parent / "report.html")
+    pn.pane.HTML("written").servable()
+else:
+    session.dashboard().servable()
 """
 
 
@@ -56,7 +71,10 @@ def save(page: Any, name: str, **options: Any) -> None:
     page.wait_for_timeout(5000)
     page.screenshot(path=path, **options)
     with Image.open(path) as picture:
-        fewer = picture.convert("RGB").quantize(256)
+        # Of all kinds of palettes the one that keeps the colours of thin lines.
+        fewer = picture.convert("RGB").quantize(
+            256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
+        )
     fewer.save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
         raise RuntimeError(f"{path} has {path.stat().st_size} bytes")
@@ -95,11 +113,33 @@ def served(page: Any, folder: Path) -> None:
         for view, title in VIEWS.items():
             press(page, view)
             wait_for_title(page, title)
+            if view == "Filaments":
+                part = (CHOSEN + 0.8) / (FILAMENTS + 0.6)
+                page.mouse.click(*place_in_plot(page, str(FILAMENTS), part, 0.5))
+                wait_for_title(page, f"Segments of filament {CHOSEN}")
             save(page, f"dashboard-{view.lower()}.png", full_page=True)
-        press(page, "Overview")
         press(page, "Dark")
         page.get_by_role("button", name="Light", exact=True).wait_for()
-        save(page, "dashboard-dark.png", full_page=True)
+        for view in ("Overview", "Symmetry"):
+            press(page, view)
+            wait_for_title(page, VIEWS[view])
+            save(page, f"dashboard-dark-{view.lower()}.png", full_page=True)
+        press(page, "Light")
+        for group in ("Symmetry search", "Resolution"):
+            page.locator(".card-header", has_text=group).click()
+        extent = page.get_by_role("textbox", name="Rise extent (%)")
+        extent.fill("5")
+        extent.press("Enter")
+        page.wait_for_selector(".hx-edited")
+        save(page, "dashboard-parameters.png", clip=PARAMETERS)
+        page.goto(f"{root}/{script.stem}?compare=1")
+        wait_for_title(page, "FSC: searched")
+        save(page, "compare.png", full_page=True)
+        page.goto(f"{root}/{script.stem}?report=1")
+        page.wait_for_selector("text=written")
+        page.goto((folder / "report.html").as_uri())
+        wait_for_title(page, "Fourier shell correlation")
+        save(page, "report.png", clip=REPORT, full_page=True)
 
 
 def wait_for_title(page: Any, beginning: str) -> None:
@@ -132,7 +172,11 @@ def in_jupyterlab(page: Any, folder: Path) -> None:
         rise.fill("16.55")
         rise.press("Enter")
         page.wait_for_selector(".hx-edited")
-        page.mouse.wheel(0, 5000)
+        page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+        page.locator(".hx-edited").evaluate("x => x.scrollIntoView({block: 'center'})")
+        # The cell above is seen as well.
+        page.mouse.move(640, 650)
+        page.mouse.wheel(0, 380)
         save(page, "jupyterlab.png")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from helixnb.core.fsc import resolution_A
-from helixnb.core.search import STEP_FRACTION
+from helixnb.core.search import AXIAL_FRACTION, STEP_FRACTION
 from helixnb.symmetry import HelicalSymmetry
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def fsc(state: State) -> xr.Dataset:
         substitution also ``corrected`` (of the cylinder), ``tight_corrected``,
         ``randomised`` and ``tight_randomised``. Each curve has its first crossings as
         attributes ``resolution_0.143`` and ``resolution_0.5``, and the dataset those
-        of the reported one. Further attributes: ``split_resolution_A`` beyond which
-        the halves are independent, ``randomised_from_A`` (nan without noise
-        substitution), ``iteration``.
+        of the reported one. Further attributes: ``resolution_A``, as far as it is
+        claimed, ``split_resolution_A`` beyond which the halves are independent,
+        ``randomised_from_A`` (nan without noise substitution), ``iteration``.
     """
     curves = state.fsc
     k_per_A = curves.frequency_per_A
@@ -116,6 +116,7 @@ def fsc(state: State) -> xr.Dataset:
         | {
             "split_resolution_A": state.parameters.split_resolution_A,
             "randomised_from_A": start_A,
+            "resolution_A": state.resolution_A,
             "iteration": state.iteration,
         },
     )
@@ -292,13 +293,21 @@ def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
         Over ``particle``; angles in degrees by RELION's convention, shifts in
         angstrom. ``psi_deviation`` is what is left of psi after its prior and the
         polarity; ``position`` runs along the filament as it was picked. What was
-        searched in steps has the finest as its attribute ``search_step``, in its own
-        unit: axial shifts and azimuths lie between steps.
+        searched in steps that all images share has them as its attribute
+        ``search_step``, in its own unit.
     """
     poses, pixel = state.poses, particles.pixel_size_A
     step_A = STEP_FRACTION * state.align_resolution_A
     tilt_step_deg = float(np.rad2deg(step_A / state.survey.outer_radius_A))
-    steps = {"transverse_shift": step_A, "tilt": tilt_step_deg}
+    axial_A = AXIAL_FRACTION * state.align_resolution_A
+    if state.symmetry is not None:
+        # The range is whole rises, divided evenly.
+        axial_A = state.rise_A / np.ceil(state.rise_A / axial_A)
+    steps = {
+        "transverse_shift": step_A,
+        "tilt": tilt_step_deg,
+        "axial_shift": float(axial_A),
+    }
     deviation = poses.psi_deg - particles.psi_prior_deg - 180.0 * poses.polarity
     degree, angstrom = "degree", "angstrom"
     columns: dict[str, tuple[ArrayLike, str, str]] = {

@@ -20,7 +20,7 @@ from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool
 
 from helixnb import Session, initial, refinement, results
-from helixnb.dashboards import dashboard, pictures, volumes
+from helixnb.dashboards import binning, dashboard, pictures, volumes
 from helixnb.dashboards.chart import Chart, Layer, line, value_at
 from helixnb.dashboards.drawing import ChartPane
 from helixnb.dashboards.live import SessionView, live_chart
@@ -245,12 +245,12 @@ def test_bins_are_whole_steps_of_the_search(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize(("limit", "step"), [(15.0, 3.07), (9.0, 0.05), (0.001, 2.0)])
 def test_bins_are_few_and_reach_the_limit(limit: float, step: float) -> None:
-    edges = orientations.bin_edges(limit, step)
+    edges = binning.bin_edges(limit, step)
     widths = np.diff(edges) / step
     np.testing.assert_allclose(widths, np.round(widths[0]))
     np.testing.assert_allclose(edges, -edges[::-1], atol=1e-12)
     assert edges[-1] >= limit > edges[-1] - 2 * (edges[1] - edges[0]) or len(edges) == 3
-    assert len(edges) <= orientations.MOST_BINS + 3
+    assert len(edges) <= binning.MOST_BINS + 3
 
 
 # --- score map --------------------------------------------------------------------

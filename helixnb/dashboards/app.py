@@ -228,10 +228,13 @@ def describe(session: Any) -> str:
     -------
     str
     """
-    particles, next_parameters = session.particles, session.parameters
+    particles, given = session.particles, session.parameters.frozen.symmetry
+    symmetry = "none"
+    if given is not None:
+        symmetry = f"{given.twist_deg:g}° and {given.rise_A:g} Å a subunit, "
+        symmetry += given.point_group
     return (
         f"{len(particles):,} segments of {particles.n_filaments:,} filaments, "
         f"{particles.box_px} by {particles.box_px} pixels of "
-        f"{particles.pixel_size_A:g} Å. Estimated symmetry: "
-        f"{next_parameters.frozen.symmetry or 'none'}."
+        f"{particles.pixel_size_A:g} Å. Estimated symmetry: {symmetry}."
     )

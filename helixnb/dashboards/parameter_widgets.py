@@ -32,6 +32,7 @@ WIDGET_PX = 152
 GROUP_PX = 175
 HELP_PX = 20
 ECHO_SECONDS = 5.0
+HEADING = {"font-size": "13px", "font-weight": "600", "white-space": "nowrap"}
 GROUP_OF = {f.name: f.metadata["group"] for f in dataclasses.fields(Parameters)}
 
 
@@ -154,10 +155,9 @@ def _in_columns(placed: list[pn.viewable.Viewable], least_px: int) -> pn.Column:
 def _card(title: str, placed: list[pn.viewable.Viewable]) -> pn.Card:
     """Group of parameters, folded away until wanted; open, it takes the whole row."""
     look = {"border": "1px solid var(--hx-grid)", "box-shadow": "none"}
-    text = {"font-size": "13px", "font-weight": "600", "white-space": "nowrap"}
     folded = look | {"flex": f"1 1 {8 * len(title) + 52}px"}
     card = pn.Card(
-        header=pn.pane.HTML(title, styles=text),
+        header=pn.pane.HTML(title, styles=HEADING),
         collapsed=True,
         margin=3,
         header_background="var(--hx-panel)",
@@ -253,7 +253,8 @@ class ParameterWidgets:
                 widget.css_classes = ["hx-changed"] if name in marked else []
             edited = {GROUP_OF[name] for name in marked}
             for title, card in self._cards.items():
+                # Not header_color: for that the whole card is laid out again.
                 ink = "edited" if title in edited else "ink"
-                card.header_color = f"var(--hx-{ink})"
+                card.header.styles = HEADING | {"color": f"var(--hx-{ink})"}
         finally:
             self._refreshing_thread = 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helixnb.dashboards import style
+from helixnb.dashboards.binning import bin_edges, step_of
 from helixnb.dashboards.chart import Axis, Chart, Colors, image
 from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.stand_alone import stand_alone
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from helixnb.dashboards.live import SessionView
 
-BINS = (36, 12)
+AZIMUTH_BINS, SHIFT_BINS = 36, 14
 
 
 def plot(orientations: xr.Dataset) -> Chart:
@@ -39,9 +40,10 @@ def plot(orientations: xr.Dataset) -> Chart:
     rot, shift = (orientations[n].to_numpy() for n in ("rot", "axial_shift"))
     known = np.isfinite(rot) & np.isfinite(shift)
     reach = max(float(np.abs(shift[known]).max()) if known.any() else 1.0, 1e-3)
-    counts, _, _ = np.histogram2d(
-        shift[known], rot[known], bins=BINS[::-1], range=((-reach, reach), (-180, 180))
-    )
+    edges = bin_edges(reach, step_of(orientations["axial_shift"]), SHIFT_BINS)
+    reach = float(edges[-1])
+    azimuths = np.linspace(-180, 180, AZIMUTH_BINS + 1)
+    counts, _, _ = np.histogram2d(shift[known], rot[known], bins=(edges, azimuths))
     return density(
         counts,
         (-180.0, -reach, 180.0, reach),

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-LOOKS = ((style.JOINT, "circle"), (style.NEXT, "triangle"))
+LOOKS = ((style.JOINT, "circle", 2.0), (style.NEXT, "triangle", 1.0))
+"""Colour, marker and width: where both agree, the second lies within the first."""
+
 COURSE = {
     "resolution_A": "resolution (Å)",
     "next_twist_deg": "twist (°)",
@@ -53,14 +55,16 @@ def plot(curves: Mapping[str, xr.Dataset]) -> Chart:
                     name,
                     hover,
                     line_color=color,
-                    line_width=2.2,
+                    line_width=1.8 * width,
                 )
-                for (name, curve), (color, _) in zip(curves.items(), LOOKS, strict=True)
+                for (name, curve), (color, _, width) in zip(
+                    curves.items(), LOOKS, strict=True
+                )
             ),
         ],
         "FSC: "
         + ", ".join(
-            f"{name} {curve.attrs['resolution_0.143']:.2f} Å"
+            f"{name} {curve.attrs['resolution_A']:.2f} Å"
             for name, curve in curves.items()
         ),
         x=Axis(
@@ -91,13 +95,22 @@ def course(histories: Mapping[str, pd.DataFrame], column: str) -> Chart:
     Chart
     """
     layers, values = [], []
-    for (name, table), (color, marker) in zip(histories.items(), LOOKS, strict=True):
+    looks = zip(histories.items(), LOOKS, strict=True)
+    for (name, table), (color, marker, width) in looks:
         place = table["iteration"].to_numpy(float)
         values.append(table[column].to_numpy(float))
         hover = (("iteration", "@x"), (name, "@y{0.000}"))
         layers += [
-            line(place, values[-1], name, line_color=color, line_width=1.5),
-            points(place, values[-1], name, hover, color=color, marker=marker, size=6),
+            line(place, values[-1], name, line_color=color, line_width=1.5 * width),
+            points(
+                place,
+                values[-1],
+                name,
+                hover,
+                color=color,
+                marker=marker,
+                size=5 * width,
+            ),
         ]
     last = max(float(table["iteration"].max()) for table in histories.values())
     return Chart(

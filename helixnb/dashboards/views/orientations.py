@@ -1,18 +1,14 @@
-"""How the segments lie: azimuth against tilt, and what is left of angles and shifts.
-
-Poses are found on a grid that becomes finer with the resolution; bins are whole steps
-of it, or counts would show where bins and grid meet and not how segments lie.
-"""
+"""How the segments lie: azimuth against tilt, and what is left of angles and shifts."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
+from helixnb.dashboards.binning import bin_edges, step_of
 from helixnb.dashboards.chart import Axis, Chart, Layer
 from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.stand_alone import stand_alone
@@ -20,12 +16,10 @@ from helixnb.dashboards.views.asymmetric_unit import density
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
 
     from helixnb.dashboards.live import SessionView
 
 AZIMUTH_BINS = 72
-MOST_BINS = 40
 
 
 class Residual(NamedTuple):
@@ -63,7 +57,7 @@ def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> Chart:
     rot = orientations["rot"].to_numpy()
     out_of_plane = orientations["tilt"].to_numpy() - 90
     known = np.isfinite(rot) & np.isfinite(out_of_plane)
-    edges = bin_edges(max(max_tilt_deg, 1.0), _step_of(orientations["tilt"]))
+    edges = bin_edges(max(max_tilt_deg, 1.0), step_of(orientations["tilt"]))
     limit = float(edges[-1])
     # Half a bin within: what is beyond counts at the edge.
     inside = (edges[0] + edges[1]) / 2
@@ -78,31 +72,6 @@ def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> Chart:
         f"Viewing directions of {known.sum():,} segments",
         "out-of-plane tilt (°)",
     )
-
-
-def bin_edges(limit: float, step: float = 0.0) -> NDArray[np.float64]:
-    """Edges of bins about 0 that are whole steps of a grid.
-
-    Parameters
-    ----------
-    limit : float
-        Largest value.
-    step : float
-        Of the grid, whose cells meet at 0; 0 if there is none.
-
-    Returns
-    -------
-    ndarray of float64
-        Evenly spaced and symmetric, at most `MOST_BINS` + 1, just beyond the limit.
-    """
-    least = 2 * limit / MOST_BINS
-    width = step * max(math.ceil(least / step), 1) if step > 0 else least
-    half = max(math.ceil(limit / width), 1)
-    return width * np.arange(-half, half + 1, dtype=float)
-
-
-def _step_of(values: xr.DataArray) -> float:
-    return float(values.attrs.get("search_step", 0.0))
 
 
 def histogram(orientations: xr.Dataset, name: str) -> Chart:
@@ -123,7 +92,7 @@ def histogram(orientations: xr.Dataset, name: str) -> Chart:
     values = orientations[name].to_numpy() - centre
     values = values[np.isfinite(values)]
     limit = max(float(np.abs(values).max(initial=0.0)), 1e-3)
-    edges = bin_edges(limit, _step_of(orientations[name]))
+    edges = bin_edges(limit, step_of(orientations[name]))
     counts, _ = np.histogram(values, edges)
     columns = {
         "left": edges[:-1],

@@ -83,7 +83,7 @@ def plot(
             image(values, bounds, hover),
             *(hair for name in OPTIMA for hair in _cross(name, score_map[name])),
             _candidate_marks(candidates, bounds),
-            *(_marker(name, score_map[name]) for name in OPTIMA),
+            *(_marker(name, score_map) for name in OPTIMA),
             _next_marker(next_symmetry, bounds),
             _apart(score_map, bounds),
         ],
@@ -144,25 +144,32 @@ def _apart(score_map: xr.Dataset, bounds: Bounds) -> Layer:
     )
 
 
-def _marker(name: str, score: xr.DataArray) -> Layer:
-    """Optimum of one of the scores."""
+def _marker(name: str, score_map: xr.Dataset) -> Layer:
+    """Optimum of one of the scores; under the pointer each tells all of them.
+
+    They often lie on each other, and then only one box of text is to be read.
+    """
     label, marker, color, size = OPTIMA[name]
-    twist_deg, rise_A = _known_optimum(score)
+    twist_deg, rise_A = _known_optimum(score_map[name])
+    told = {n: [_told(score_map[n])] * len(twist_deg) for n in OPTIMA}
     return points(
         twist_deg,
         rise_A,
         label,
-        (
-            ("optimum", label),
-            ("twist, rise", "@x{0.000}°, @y{0.000} Å"),
-            ("score", "@score{0.000}"),
-        ),
-        {"score": np.full(len(twist_deg), score.attrs.get("best_score", np.nan))},
+        [(f"optimum, {OPTIMA[n][0]}", f"@{n}") for n in OPTIMA],
+        told,
         marker=marker,
         color=color,
         line_color=style.QUIET,
         size=size,
     )
+
+
+def _told(score: xr.DataArray) -> str:
+    """Optimum of a score in words."""
+    twist_deg, rise_A = _optimum(score)
+    best = score.attrs.get("best_score", np.nan)
+    return f"{twist_deg:.3f}°, {rise_A:.3f} Å, score {best:.3f}"
 
 
 def _candidate_marks(candidates: pd.DataFrame | None, bounds: Bounds) -> Layer:
