@@ -14,6 +14,7 @@ from scipy.sparse import random_array
 
 from helixnb.backend import get_backend, polar
 from helixnb.backend.arrays import to_host
+from helixnb.backend.orders import OrderSums
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.images import normalise, padded_transforms
 
@@ -159,20 +160,28 @@ def test_real_rows(
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("n_axial", [1, 4, 7])
+def _pooled(device: Any, amplitudes: Any, *orders: Any) -> tuple[Any, Any]:
+    """Orders of amplitudes on the device and on the CPU."""
+    send = device.xp.asarray
+    sent = OrderSums(*map(send, orders[:3]), orders[3])
+    found = to_host(device.pool_orders(send(amplitudes), sent))
+    return found, CPU.pool_orders(amplitudes, OrderSums(*orders)).copy()
+
+
+@pytest.mark.parametrize("width", [2, 8, 14])
 @pytest.mark.parametrize("n_cells", [1, 128, 131])
 def test_pooled_orders(
-    device: Any, rng: np.random.Generator, n_axial: int, n_cells: int
+    device: Any, rng: np.random.Generator, width: int, n_cells: int
 ) -> None:
     """Order 1 has no row; numbers of shifts and cells that fill blocks, or do not."""
-    start = np.array([0, 6, 6, 10, 22])
+    start, rows = np.array([0, 6, 6, 10, 22]), rng.permutation(22)
     amplitudes = rng.standard_normal((22, n_cells)).astype(np.float32)
-    phase = rng.standard_normal(22 * 2 * n_axial).astype(np.float32)
-    given = (amplitudes, start, rng.permutation(22), phase, n_axial)
-    found, expected = _both(device, "pool_orders", *given)
+    phase = rng.standard_normal(22 * width).astype(np.float32)
+    found, expected = _pooled(device, amplitudes, start, rows, phase, width)
     _close(found, expected)
     assert not expected[1].any()
-    naive = phase.reshape(22, -1).T[:, 6:10].astype(float) @ amplitudes[given[2][6:10]]
+    factors = phase[6 * width : 10 * width].reshape(width, 4).astype(float)
+    naive = factors @ amplitudes[rows[6:10]]
     np.testing.assert_allclose(expected[2], naive, atol=1e-5)
 
 
@@ -180,8 +189,8 @@ def test_no_pairs_at_all(device: Any) -> None:
     """A reference of nothing has orders of nothing."""
     none = np.zeros(0, np.int64)
     nothing = np.zeros((0, 5), np.float32)
-    found, expected = _both(
-        device, "pool_orders", nothing, np.zeros(2, np.int64), none, nothing[:, 0], 3
+    found, expected = _pooled(
+        device, nothing, np.zeros(2, np.int64), none, nothing[:, 0], 6
     )
     assert found.shape == expected.shape == (1, 6, 5)
     assert not found.any()

@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.backend.orders import OrderSums
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -101,14 +103,9 @@ class Backend(Protocol):
         """Real matrices that multiply as the rows of a reference; see `loops`."""
 
     def pool_orders(
-        self,
-        amplitudes: NDArray[np.float32],
-        start: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        phase: NDArray[np.float32],
-        n_axial: int,
+        self, amplitudes: NDArray[np.float32], orders: OrderSums
     ) -> NDArray[np.float32]:
-        """Sum rows of amplitudes into orders, each with its phases; see `loops`."""
+        """Sum rows of amplitudes into orders; see `loops`."""
 
     def weigh_tables(
         self,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from helixnb.backend import interpolation, kernels
+from helixnb.backend.orders import OrderSums
 
 NEGLIGIBLE = np.float32(-80.0)
 """Logarithm that single precision all but loses."""
@@ -273,38 +274,26 @@ class Loops:
         return out
 
     def pool_orders(
-        self,
-        amplitudes: NDArray[np.float32],
-        start: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        phase: NDArray[np.float32],
-        n_axial: int,
+        self, amplitudes: NDArray[np.float32], orders: OrderSums
     ) -> NDArray[np.float32]:
-        """Sum rows of amplitudes into orders, each with its phases.
+        """Sum rows of amplitudes into orders.
 
         Parameters
         ----------
         amplitudes : ndarray of float32, shape (n, n_cells)
             What is summed.
-        start : ndarray of int64, shape (n_orders + 1,)
-            First of `rows` that belongs to each order.
-        rows : ndarray of int64, shape (n,)
-            Rows of `amplitudes`.
-        phase : ndarray of float32, shape (n * 2 n_axial,)
-            Factors of each of `rows`.
-        n_axial : int
-            Axial shifts.
+        orders : OrderSums
+            Which rows belong to each order, and their factors.
 
         Returns
         -------
-        ndarray of float32, shape (n_orders, 2 n_axial, n_cells)
+        ndarray of float32, shape (n_orders, width, n_cells)
             Scratch.
         """
-        n_orders, width = len(start) - 1, 2 * n_axial
-        out = self.scratch("spectra", (n_orders, width, amplitudes.shape[1]))
-        for m, (first, last) in enumerate(pairwise(start.tolist())):
-            factors = phase[first * width : last * width].reshape(-1, width)
-            np.matmul(factors.T, amplitudes[rows[first:last]], out=out[m])
+        shape = (len(orders), orders.width, amplitudes.shape[1])
+        out = self.scratch("spectra", shape)
+        for m, (rows, phase) in enumerate(orders.matrices):
+            np.matmul(phase, amplitudes[rows], out=out[m])
         return out
 
     def weigh_tables(

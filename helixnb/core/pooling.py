@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from helixnb.backend import Backend
 from helixnb.backend.arrays import array_module
+from helixnb.backend.orders import OrderSums
 
 
 @dataclass(frozen=True)
@@ -32,30 +33,22 @@ class Pooling:
 
     Parameters
     ----------
-    start : ndarray of int64, shape (m_max + 2,)
-        Of each m >= 0, the first of its rows in `amplitude`, and their number.
-    amplitude : ndarray of int64, shape (2 n_pairs,)
-        Which rows of the amplitudes belong to orders m and -m, for one m after another.
-    phase : ndarray of float32, shape (4 n_pairs n_axial,)
-        What they are multiplied by, one matrix of shape (rows of m, 2 n_axial) after
-        another: to Re c for all shifts, then to Im c.
-    n_axial : int
-        Axial shifts.
+    orders : OrderSums
+        For each m >= 0, which rows of the amplitudes belong to orders m and -m, and
+        what they are multiplied by: to Re c for all shifts, then to Im c.
     cosine, sine : ndarray of float32, shape (m_max + 1, n_azimuth // 2 + 1)
         cos m phi and -sin m phi at azimuths from 0 to half a turn.
     """
 
-    start: NDArray[np.int64]
-    amplitude: NDArray[np.int64]
-    phase: NDArray[np.float32]
-    n_axial: int
+    orders: OrderSums
     cosine: NDArray[np.float32]
     sine: NDArray[np.float32]
 
     @property
     def flops_per_cell(self) -> int:
         """Floating-point operations of the second and third product for one cell."""
-        return 2 * self.phase.size + 4 * self.n_axial * self.cosine.size
+        waves = 2 * self.orders.width * self.cosine.size
+        return 2 * self.orders.phase.size + waves
 
     @classmethod
     def of_pairs(
@@ -87,22 +80,24 @@ class Pooling:
         real = pair + row_start[row]
         imaginary = real + np.diff(row_start)[row]
         m_max = int(np.abs(harmonic).max(initial=0))
-        amplitude, phase, n_axial = [], [], row_phase.shape[1]
+        amplitude, phase = [], []
         for m in range(m_max + 1):
             chosen = np.flatnonzero(np.abs(harmonic) == m)
             sign = np.where(harmonic[chosen] < 0, -1, 1)
             turn = row_phase[chosen].T  # (n_axial, n)
             amplitude.append(np.concatenate([real[chosen], imaginary[chosen]]))
             blocks = [[turn.real, -turn.imag], [sign * turn.imag, sign * turn.real]]
-            phase.append(np.block(blocks).T.astype(np.float32).ravel())
+            phase.append(np.block(blocks).astype(np.float32).ravel())
         angle = 2 * np.pi / n_azimuth * np.arange(n_azimuth // 2 + 1)
         wave = np.multiply.outer(np.arange(m_max + 1), angle)
         start = np.cumsum([0, *(len(rows) for rows in amplitude)])
         return cls(
-            xp.asarray(start),
-            xp.asarray(np.concatenate(amplitude)),
-            xp.asarray(np.concatenate(phase)),
-            n_axial,
+            OrderSums(
+                xp.asarray(start),
+                xp.asarray(np.concatenate(amplitude)),
+                xp.asarray(np.concatenate(phase)),
+                2 * row_phase.shape[1],
+            ),
             xp.asarray(np.cos(wave).astype(np.float32)),
             xp.asarray(-np.sin(wave).astype(np.float32)),
         )
@@ -124,10 +119,8 @@ class Pooling:
         even, odd : ndarray of float32, shape (n_axial, n_cells, n_azimuth // 2 + 1)
             L(phi) = even + odd and L(-phi) = even - odd; scratch of the backend.
         """
-        xp, n_axial = array_module(amplitudes), self.n_axial
-        spectra = backend.pool_orders(
-            amplitudes, self.start, self.amplitude, self.phase, n_axial
-        )
+        xp, n_axial = array_module(amplitudes), self.orders.width // 2
+        spectra = backend.pool_orders(amplitudes, self.orders)
         shape = (n_axial, amplitudes.shape[1], self.cosine.shape[1])
         even, odd = backend.scratch("even", shape), backend.scratch("odd", shape)
         real, imaginary = spectra[:, :n_axial], spectra[:, n_axial:]

@@ -14,6 +14,7 @@ import numpy as np
 
 from helixnb.backend.interpolation import fan_table, image_table
 from helixnb.backend.loops import NEGLIGIBLE
+from helixnb.backend.orders import OrderSums
 
 SOURCES = (
     "common.cu",
@@ -239,20 +240,18 @@ class Kernels:
         )
         return out
 
-    def pool_orders(
-        self, amplitudes: Any, start: Any, rows: Any, phase: Any, n_axial: int
-    ) -> Any:
-        """Sum rows of amplitudes into orders, each with its phases; see `loops`."""
-        n_orders, width, n_cells = len(start) - 1, 2 * n_axial, amplitudes.shape[1]
-        out = self.xp.empty((n_orders, width, n_cells), np.float32)
+    def pool_orders(self, amplitudes: Any, orders: OrderSums) -> Any:
+        """Sum rows of amplitudes into orders; see `loops`."""
+        n_cells, width = amplitudes.shape[1], orders.width
+        out = self.xp.empty((len(orders), width, n_cells), np.float32)
         tiles = -(-width // SHIFTS_AT_ONCE)
         self._each_block(
             "pool_orders",
-            n_orders * tiles * -(-n_cells // THREADS),
+            len(orders) * tiles * -(-n_cells // THREADS),
             self._contiguous(amplitudes, np.float32),
-            self._contiguous(start, np.int64),
-            self._contiguous(rows, np.int64),
-            self._contiguous(phase, np.float32),
+            self._contiguous(orders.start, np.int64),
+            self._contiguous(orders.rows, np.int64),
+            self._contiguous(orders.phase, np.float32),
             tiles,
             width,
             n_cells,

@@ -31,10 +31,11 @@ extern "C" __global__ void real_rows(
     lower[1] = real;
 }
 
-// out[m, s, cell] = sum over j = start[m] ... start[m + 1] - 1 of
-// phase[j, s] amplitudes[rows[j], cell]: products of many small matrices. A thread has
-// one cell and eight s, so that an amplitude is read once for eight sums; threads of a
-// block have the same m and s, and read the same phases.
+// out[m, s, cell] = sum over j = 0 ... n_m - 1 of phase[m][s, j] amplitudes[r, cell] with
+// r = rows[start[m] + j] and n_m = start[m + 1] - start[m]: products of many small
+// matrices, those of m after those of m - 1. A thread has one cell and eight s, so that
+// an amplitude is read once for eight sums; threads of a block have the same m and s,
+// and read the same phases.
 extern "C" __global__ void pool_orders(
     const float* amplitudes, const Index* start, const Index* rows, const float* phase,
     Index tiles, Index width, Index n_cells, float* out)
@@ -46,12 +47,13 @@ extern "C" __global__ void pool_orders(
     if (cell >= n_cells) return;
     const int n = width - first < 8 ? (int)(width - first) : 8;
     float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    for (Index j = start[m]; j < start[m + 1]; ++j) {
-        const float amplitude = amplitudes[rows[j] * n_cells + cell];
-        const float* factors = phase + j * width + first;
+    const Index n_rows = start[m + 1] - start[m];
+    const float* factors = phase + start[m] * width + first * n_rows;
+    for (Index j = 0; j < n_rows; ++j) {
+        const float amplitude = amplitudes[rows[start[m] + j] * n_cells + cell];
 #pragma unroll
         for (int s = 0; s < 8; ++s)
-            if (s < n) sum[s] += factors[s] * amplitude;
+            if (s < n) sum[s] += factors[s * n_rows + j] * amplitude;
     }
 #pragma unroll
     for (int s = 0; s < 8; ++s)
