@@ -53,25 +53,22 @@ standins.BOX_PX, standins.PIXEL_SIZE_A = {box_px}, 1.5
 states = pn.state.as_cached(
     "states", lambda: [standins.standin_state(i) for i in range({steps})]
 )
-initial.initial_state = lambda *_: states[0]
-refinement.step = lambda state, *_: states[state.iteration + 1]
 ended = Path({ended!r})
+
+def step(state, *_):
+    new = states[state.iteration + 1]
+    with ended.open("a") as file:
+        file.write(f"{{new.iteration}} {{1000 * time.time()}}\\n")
+    return new
+
+initial.initial_state = lambda *_: states[0]
+refinement.step = step
 
 def make():
     session = Session(
         standins.StandinParticles(), standins.standin_parameters(), progress=False
     )
-    session.run(2, background=False)
-    seen = [session.iteration]
-
-    def note(session):
-        if session.iteration != seen[0]:
-            seen[0] = session.iteration
-            with ended.open("a") as file:
-                file.write(f"{{session.iteration}} {{1000 * time.time()}}\\n")
-
-    session.on_change(note)
-    return session
+    return session.run(2, background=False)
 
 pn.extension()
 """

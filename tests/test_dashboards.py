@@ -490,6 +490,17 @@ def test_a_late_echo_of_the_page_is_not_an_edit(session: Session) -> None:
     assert widgets["twist_deg"].value == session.parameters.twist_deg
 
 
+def test_an_edit_can_be_taken_back_at_once(session: Session) -> None:
+    session.run(2, background=False)
+    widgets = ParameterWidgets(SessionView(session)).widgets
+    session.step()
+    found = widgets["twist_deg"].value
+    widgets["twist_deg"].value = -65.0
+    assert session.parameters.twist_deg == -65.0
+    widgets["twist_deg"].value = found
+    assert session.parameters.twist_deg == found
+
+
 def test_buttons_follow_what_is_possible(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

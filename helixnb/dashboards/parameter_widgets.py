@@ -227,6 +227,8 @@ class ParameterWidgets:
             if threading.get_ident() == self._refreshing_thread:
                 return
             if not self._is_echo(name, change.new):
+                # Echoes come before what is entered after them.
+                self._shown.pop(name, None)
                 self._follow.attempt(
                     lambda: setattr(self._session.parameters, name, change.new)
                 )
