@@ -38,7 +38,11 @@ from helixnb.state import State
 TWIST_DEG, RISE_A = -27.0, 12.0
 SEGMENTS_PER_FILAMENT = 20
 TABLE_PASSES = 6
-PARITY = ("tests/test_cuda_kernels.py", "tests/test_gpu.py")
+PARITY = (
+    "tests/test_cuda_kernels.py",
+    "tests/test_device_maps.py",
+    "tests/test_gpu.py",
+)
 
 
 def main() -> int:

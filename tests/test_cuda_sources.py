@@ -9,6 +9,7 @@ import ast
 import ctypes
 import importlib.util
 import re
+import struct
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -36,8 +37,8 @@ def _nvrtc() -> ctypes.CDLL:
     return ctypes.CDLL(str(libraries[0]))
 
 
-def _compiled(text: str, architecture: int) -> tuple[int, str]:
-    """NVRTC's status and log for one architecture."""
+def _compiled(text: str, architecture: int) -> tuple[int, str, bytes]:
+    """NVRTC's status and log for one architecture, and its machine code."""
     nvrtc, program = _nvrtc(), ctypes.c_void_p()
     options = (*OPTIONS, f"--gpu-architecture=sm_{architecture}".encode())
     nvrtc.nvrtcCreateProgram(
@@ -50,20 +51,50 @@ def _compiled(text: str, architecture: int) -> tuple[int, str]:
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
+    code = ctypes.create_string_buffer(0)
+    if status == 0:
+        nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+        code = ctypes.create_string_buffer(size.value)
+        nvrtc.nvrtcGetCUBIN(program, code)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return status, log.value.decode()
+    return status, log.value.decode(), code.raw
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_kernels_compile(architecture: int) -> None:
-    status, log = _compiled(source(), architecture)
+    status, log, _ = _compiled(source(), architecture)
     assert status == 0, log
     assert not log.strip("\0 \n")  # no warning either
 
 
+def _registers(code: bytes) -> dict[str, int]:
+    """Read the registers of a thread of each kernel: sections of an ELF file."""
+    (table,) = struct.unpack_from("<Q", code, 0x28)
+    size, n, names = struct.unpack_from("<HHH", code, 0x3A)
+    sections = [
+        struct.unpack_from("<IIQQQQIIQQ", code, table + i * size) for i in range(n)
+    ]
+    texts = code[sections[names][4] :]
+    found = {s: texts[s[0] : texts.index(b"\0", s[0])].decode() for s in sections}
+    return {
+        name.removeprefix(".text."): section[7] >> 24
+        for section, name in found.items()
+        if name.startswith(".text.")
+    }
+
+
+@pytest.mark.parametrize("architecture", [75, 80])
+def test_a_processor_is_filled_by_any_kernel(architecture: int) -> None:
+    """Of 65,536 registers, for the 1,024 threads that the oldest ones hold."""
+    registers = _registers(_compiled(source(), architecture)[2])
+    assert registers.keys() == kernel_bodies().keys()
+    assert 1024 * max(registers.values()) <= 65536
+    assert min(registers.values()) > 4
+
+
 def test_the_compiler_refuses_what_is_wrong() -> None:
     """Otherwise the test above would say nothing."""
-    status, log = _compiled(source().replace("expf(", "expff("), ARCHITECTURES[0])
+    status, log, _ = _compiled(source().replace("expf(", "expff("), ARCHITECTURES[0])
     assert status != 0
     assert "expff" in log
 
@@ -158,6 +189,14 @@ def test_every_fourier_transform_exists_in_cupy() -> None:
         call.keywords = [k for k in call.keywords if k.arg != "workers"]
     assert len(calls) > 20
     found = [_refusal(f"cupyx.scipy.fft.{name}", call) for name, call in calls]
+    assert not any(found)
+
+
+def test_every_image_function_exists_in_cupy() -> None:
+    """Those of SciPy that masks are drawn with."""
+    calls = [c for tree in _device_code().values() for c in _calls(tree, "ndi")]
+    assert {name for name, _ in calls} >= {"label", "distance_transform_edt"}
+    found = [_refusal(f"cupyx.scipy.ndimage.{name}", call) for name, call in calls]
     assert not any(found)
 
 
