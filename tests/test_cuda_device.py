@@ -113,6 +113,28 @@ def test_one_chunk_is_sent_while_another_is_computed(
     assert not machine.races
 
 
+def test_two_sessions_share_a_device(module: Any, machine: Machine) -> None:
+    """Each hands out chunks and adds up in a thread of its own."""
+    backend, totals = module.CUDA(0), {}
+
+    def session(name: int) -> None:
+        with backend.active():
+            total = backend.xp.zeros(MIB // 4, np.float32)
+            items = range(name, name + 8)
+            for result in backend.map(lambda i: _send(backend, MIB, i) * 2.0, items):
+                total += result
+            totals[name] = to_host(total)
+
+    threads = [threading.Thread(target=session, args=(n,)) for n in (0, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in (0, 100):
+        assert (totals[name] == 2 * sum(range(name, name + 8))).all()
+    assert not machine.races
+
+
 def test_races_are_seen(module: Any, machine: Machine) -> None:
     """Otherwise what the tests say about them would mean nothing."""
     backend = module.CUDA(0)

@@ -15,6 +15,7 @@ import pytest
 from helixnb import Session, refinement
 from helixnb.backend import get_backend
 from helixnb.backend.arrays import to_host
+from helixnb.errors import InputError
 from helixnb.initial import initial_state
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
@@ -52,9 +53,21 @@ def _quiet(*_: object) -> None:
 def test_one_step_gives_what_it_gives_on_the_cpu(
     gpu: Any, particles: ParticleSet
 ) -> None:
-    parameters = Parameters(twist_deg=TWIST_DEG, rise_A=RISE_A, starts=1)
+    """From the survey on, with a mask that follows the density and the search."""
+    parameters = Parameters(
+        twist_deg=TWIST_DEG,
+        rise_A=RISE_A,
+        starts=1,
+        mask="dynamic",
+        mask_start_A=30.0,
+        search_start_A=30.0,
+    )
     cpu = get_backend("cpu")
     state = initial_state(particles, parameters, cpu, 1, _quiet)
+    begun = initial_state(particles, parameters, gpu, 1, _quiet)
+    np.testing.assert_allclose(
+        begun.survey.image_power, state.survey.image_power, rtol=1e-4
+    )
     for _ in range(3):
         state = refinement.step(state, particles, parameters, cpu, _quiet)
     expected = refinement.step(state, particles, parameters, cpu, _quiet)
@@ -63,6 +76,10 @@ def test_one_step_gives_what_it_gives_on_the_cpu(
     scale = np.abs(expected.half_maps).max()
     assert np.abs(found.half_maps - expected.half_maps).max() < 2e-3 * scale
     np.testing.assert_allclose(found.noise_power, expected.noise_power, rtol=1e-3)
+    assert found.scores is not None
+    assert expected.scores is not None
+    best, of_cpu = found.scores.joint.best, expected.scores.joint.best
+    assert best.twist_deg == pytest.approx(of_cpu.twist_deg, abs=0.02)
     evidence = found.poses.log_evidence - expected.poses.log_evidence
     assert np.nanmax(np.abs(evidence)) < 0.05
 
@@ -130,6 +147,25 @@ def test_chunks_in_flight_do_not_share_memory(gpu: Any) -> None:
         for result in gpu.map(work, range(40)):
             total += result
         np.testing.assert_array_equal(to_host(total), sum(range(40)))
+
+
+def test_maps_that_do_not_fit_are_told(gpu: Any) -> None:
+    """A limit on the pool that holds nothing, lifted afterwards."""
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+
+    def fill() -> None:
+        with gpu.active():
+            gpu.xp.zeros(2**28, np.uint8)
+
+    try:
+        pool.set_limit(size=pool.used_bytes() + 2**20)
+        with pytest.raises(InputError, match="does not hold"):
+            fill()
+    finally:
+        pool.set_limit(size=0)
 
 
 def test_a_session_runs_in_a_thread_of_its_own(particles: ParticleSet) -> None:
