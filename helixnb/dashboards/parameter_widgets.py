@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
 
 UNIT_SUFFIXES = ("_deg", "_A", "_A2", "_percent")
-SYMBOLS = {"deg": "°", "A": "Å", "A^2": "Å²"}
+SYMBOLS = {"deg": "°", "A": "Å", "A^2": "Å²", "%": "%"}
 WORDS = {"fsc": "FSC", "sd": "s.d.", "nonuniform": "non-uniform"}
 """Parts of names that are read differently."""
+
+SHORT = {"real_space_symmetry": "real_space_from"}
+"""Names that would not fit above their field."""
 
 OPEN_GROUP = "Helical symmetry"
 WIDGET_PX = 152
@@ -57,11 +60,12 @@ def label_of(name: str, unit: str) -> str:
     """
     for suffix in UNIT_SUFFIXES:
         name = name.removesuffix(suffix)
+    name = SHORT.get(name, name)
     words = [WORDS.get(word, word) for word in name.split("_")]
     text = " ".join(words)
     text = text[:1].upper() + text[1:]
-    # What is counted is often in the name already.
-    return f"{text} ({SYMBOLS.get(unit, unit)})" if unit not in {"", *words} else text
+    # What is counted is in the name already.
+    return f"{text} ({SYMBOLS[unit]})" if unit in SYMBOLS else text
 
 
 def help_of(field: dataclasses.Field[Any]) -> str:

@@ -142,6 +142,7 @@ THEMES = {
 
 WIDGET_CSS = """
 :host { --color: var(--hx-ink); }
+label { font-size: 12px; }
 .bk-input { border-color: var(--hx-line); }
 select.bk-input:not([size]) {
   background-image: url('data:image/svg+xml;utf8,<svg viewBox="0 0 25 20" \

@@ -113,7 +113,10 @@ class Inspecting(LabelledResults):
 
     @property
     def power_spectrum(self) -> xr.Dataset:
-        """Power of images and model upright; see `helixnb.inspection.spectra`."""
+        """Power of images and model upright; see `helixnb.inspection.spectra`.
+
+        In units of the noise power, over axial and radial frequency in 1/angstrom.
+        """
         now = self._inspection()
         with now.lock:
             return now.power_spectrum.copy(deep=True)
@@ -165,14 +168,20 @@ class Inspecting(LabelledResults):
 
     @property
     def continuity(self) -> xr.Dataset:
-        """Segments against one helix for each filament; `inspection.filaments`."""
+        """Segments against one helix for each filament; `inspection.filaments`.
+
+        Over ``particle``: position in angstrom, azimuths in degree, outliers.
+        """
         now = self._inspection()
         with now.lock:
             return now.continuity[0].copy(deep=True)
 
     @property
     def filaments(self) -> pd.DataFrame:
-        """Polarity, twist and continuity of each filament; `inspection.filaments`."""
+        """Polarity, twist and continuity of each filament; `inspection.filaments`.
+
+        One row for each filament; units are in the names of the columns.
+        """
         now = self._inspection()
         with now.lock:
             return now.continuity[1].copy()

@@ -71,12 +71,20 @@ class LabelledResults:
 
     @property
     def fsc(self) -> xr.Dataset:
-        """FSC curves over spatial frequency; see `helixnb.results.fsc`."""
+        """FSC curves over spatial frequency; see `helixnb.results.fsc`.
+
+        Without unit, over ``spatial_frequency`` in 1/angstrom; crossings as attributes.
+        """
         return results.fsc(self._needed_state())
 
     @property
     def score_map(self) -> xr.Dataset:
-        """Scores over twist and rise; see `helixnb.results.score_map`."""
+        """Scores over twist and rise; see `helixnb.results.score_map`.
+
+        ``half_A``, ``half_B`` and ``joint`` over ``twist`` in degree and ``rise`` in
+        angstrom, each with its optimum as attributes. `InputError` if this iteration
+        did not search.
+        """
         state = self._needed_state()
         self._needed_scores()
         scores = results.score_map(state)
@@ -85,7 +93,10 @@ class LabelledResults:
 
     @property
     def symmetry_check(self) -> xr.Dataset:
-        """Agreement with the map without symmetry; `helixnb.results.symmetry_check`."""
+        """Agreement with the map without symmetry; `helixnb.results.symmetry_check`.
+
+        FSCs over ``spatial_frequency`` in 1/angstrom, and their ``overall`` ratio.
+        """
         found = results.symmetry_check(self._needed_state())
         if found is None:
             raise InputError(
@@ -96,7 +107,11 @@ class LabelledResults:
 
     @property
     def candidates(self) -> pd.DataFrame:
-        """Symmetries that the maps may have; see `helixnb.results.candidates`."""
+        """Symmetries that the maps may have; see `helixnb.results.candidates`.
+
+        Twist in degree, rise and pitch in angstrom, score and relation, the best first.
+        `InputError` if this iteration did not search.
+        """
         return results.candidates(self._needed_scores().candidates)
 
     def score_again(self, **values: Any) -> xr.Dataset:
@@ -166,32 +181,51 @@ class LabelledResults:
 
     @property
     def map(self) -> xr.DataArray:
-        """Average of the half-maps, FSC-weighted; see `helixnb.densities`."""
+        """Average of the half-maps, FSC-weighted; see `helixnb.densities`.
+
+        float32 over ``z``, ``y``, ``x`` in angstrom from the box's centre; protein is
+        positive.
+        """
         return self._once(densities.filtered_map)
 
     @property
     def sharpened_map(self) -> xr.DataArray:
-        """The map with its B factor undone; see `helixnb.densities`."""
+        """The map with its B factor undone; see `helixnb.densities`.
+
+        As `map`; the B factor in square angstrom is an attribute.
+        """
         return self._once(densities.sharpened_map)
 
     @property
     def symmetrised_map(self) -> xr.DataArray:
-        """The map grown along the box by the symmetry; see `helixnb.densities`."""
+        """The map grown along the box by the symmetry; see `helixnb.densities`.
+
+        As `map`.
+        """
         return self._once(densities.symmetrised_map)
 
     @property
     def local_resolution(self) -> xr.DataArray:
-        """Local resolution; see `helixnb.densities.local_resolution`."""
+        """Local resolution; see `helixnb.densities.local_resolution`.
+
+        Angstrom, float32 over ``z``, ``y``, ``x`` in angstrom.
+        """
         return self._once(densities.local_resolution)
 
     @property
     def guinier(self) -> xr.Dataset:
-        """Guinier plot with the fitted line; see `helixnb.densities.guinier`."""
+        """Guinier plot with the fitted line; see `helixnb.densities.guinier`.
+
+        Logarithms of amplitudes over ``inverse_square`` in 1/angstrom^2.
+        """
         return self._once(densities.guinier)
 
     @property
     def masks(self) -> xr.Dataset:
-        """Masks of references and of the FSC; see `helixnb.densities.masks`."""
+        """Masks of references and of the FSC; see `helixnb.densities.masks`.
+
+        Between 0 and 1, over ``z``, ``y``, ``x`` in angstrom.
+        """
         mask = self._timeline.now.static_mask
         return densities.masks(
             self._needed_state(),
@@ -201,22 +235,34 @@ class LabelledResults:
 
     @property
     def half_maps(self) -> xr.DataArray:
-        """Raw half-maps; see `helixnb.densities.half_maps`."""
+        """Raw half-maps; see `helixnb.densities.half_maps`.
+
+        float32 over ``half`` (A, B) and ``z``, ``y``, ``x`` in angstrom.
+        """
         return densities.half_maps(self._needed_state(), self.particles.pixel_size_A)
 
     @property
     def orientations(self) -> xr.Dataset:
-        """Poses of all segments; see `helixnb.results.orientations`."""
+        """Poses of all segments; see `helixnb.results.orientations`.
+
+        Over ``particle``, in the file's order: angles in degree, shifts in angstrom.
+        """
         return results.orientations(self._needed_state(), self.particles)
 
     @property
     def noise(self) -> xr.DataArray:
-        """Noise power over spatial frequency; see `helixnb.results.noise`."""
+        """Noise power over spatial frequency; see `helixnb.results.noise`.
+
+        Of the images, over ``spatial_frequency`` in 1/angstrom.
+        """
         return results.noise(self._needed_state(), self.particles.pixel_size_A)
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row for each iteration: what was used, found and spent."""
+        """One row for each iteration: what was used, found and spent.
+
+        Units are in the names of the columns; seconds are those on the clock.
+        """
         self._needed_state()
         return history(self._timeline.now.rows)
 

@@ -30,7 +30,7 @@ POLARITIES = {
     0: ("as its psi prior", style.JOINT),
     1: ("turned round", style.RANDOMISED),
 }
-MOST_PICTURES = 9
+MOST_PICTURES = 8
 LOWPASS_A = 20.0
 SIZE = {"min_width": 250, "height": 270}
 

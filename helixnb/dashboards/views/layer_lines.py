@@ -43,7 +43,7 @@ TICK_PER_A = 0.009
 LABEL_ROOM = 0.032
 """Height of a label, as a part of the axis."""
 
-WIDTH_PX, HEIGHT_PX = 460, 390
+WIDTH_PX, HEIGHT_PX = 400, 360
 BRIGHTEST_QUANTILE = 0.975
 EQUATOR_PX = 1.5
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from helixnb.dashboards.live import SessionView
 
 TITLES = {"images": "Mean of {n} images", "model": "Projection of the model"}
-FRAME_PX = 250
+FRAME_PX = 225
 
 
 @stand_alone()

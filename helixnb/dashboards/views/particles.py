@@ -50,7 +50,6 @@ def plot(pictures: xr.Dataset, title: str) -> Chart:
         labels,
         f"{title}, low-passed to {lowpass_A:g} Å, and the model at their poses",
         row_names=["image", "model"],
-        tile_px=128,
     )
 
 

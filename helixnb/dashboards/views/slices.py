@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from helixnb.dashboards.live import SessionView
 
-FRAME_PX = 225
+FRAME_PX = 186
 AXIS_PX = 72
 """What the labels left of a frame take, so that sliders lie below it."""
 
@@ -227,7 +227,7 @@ def _slice_with_slider(
         float(coordinates[1] - coordinates[0]),
         format="0.0",
         width=FRAME_PX,
-        margin=(0, 10, 10, AXIS_PX),
+        margin=(0, 0, 10, AXIS_PX),
     )
 
     def draw(

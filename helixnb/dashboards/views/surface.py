@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from helixnb.dashboards.live import SessionView
 
-FRAME_PX = 360
+FRAME_PX = 330
 SIZE_PX = 300
 MAX_BOX = 160
 """Larger maps are averaged down: the picture shows no more."""

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from helixnb.dashboards.chart import Chart
     from helixnb.dashboards.live import SessionView
 
-FRAME_PX = 430
-SLIDER_PX = 170
-WIDTH_PX = 590
+FRAME_PX = 390
+SLIDER_PX = 150
+WIDTH_PX = 540
 NEAR = 0.04
 """A click this part of the search's extent away from a candidate means it."""
 
