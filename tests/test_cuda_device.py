@@ -148,6 +148,26 @@ def test_races_are_seen(module: Any, machine: Machine) -> None:
     assert "memory is used again while it is still read" in machine.races
 
 
+def test_a_kernel_is_known_to_write(module: Any, machine: Machine) -> None:
+    """In place as well: what it wrote may not be read before it was waited for."""
+    backend = module.CUDA(0)
+    tables, highest = backend.xp.zeros((3, 2, 5), np.float32), backend.xp.zeros(3)
+    state = backend.xp.zeros(3, np.int32)
+    backend.synchronise()
+
+    def exponentiate(_: int) -> None:
+        backend.exponentiate(tables, highest.astype(np.float32), state, 1)
+
+    with backend.active():
+        list(backend.map(exponentiate, [0]))
+        assert (to_host(tables) == 1).all()
+        assert not machine.races
+        backend.synchronise = lambda: None
+        list(backend.map(exponentiate, [0]))
+        to_host(tables)
+    assert "an array is read before it has been written" in machine.races
+
+
 def test_chunks_follow_from_the_free_memory(module: Any, machine: Machine) -> None:
     backend = module.CUDA(0)
     with backend.active():

@@ -27,7 +27,7 @@ import numpy as np
 
 from helixnb.backend.cuda import kernels
 from tests.gpu import strict
-from tests.gpu.host_cuda import launcher
+from tests.gpu.host_cuda import launcher, written_arguments
 
 GIB = 2**30
 
@@ -210,17 +210,20 @@ class Machine(strict.Watch):
     def wrote(self, values: np.ndarray) -> None:
         """Note a writer."""
         with self.lock:
-            stream = self.stream
-            stream.given += 1
+            self.stream.given += 1
             self.launches["array"] += 1
-            if (use := self._use_of(values)) is not None:
-                use.writer, use.written = stream, stream.given
+            self._written([values])
 
-    def launched(self, kernel: str) -> None:
-        """Count one of our kernels."""
+    def launched(self, kernel: str, changed: list[np.ndarray]) -> None:
+        """Count one of our kernels, the writer of some arrays."""
         with self.lock:
             self.stream.given += 1
             self.launches[kernel] += 1
+            self._written(changed)
+
+    def _written(self, arrays: list[np.ndarray]) -> None:
+        for use in filter(None, map(self._use_of, arrays)):
+            use.writer, use.written = self.stream, self.stream.given
 
     def waited(self, reason: str) -> None:
         """Wait for the stream of this thread."""
@@ -382,10 +385,15 @@ class _RawModule:
         def run(grid: tuple[int], block: tuple[int], arguments: tuple) -> None:
             assert isinstance(arguments, tuple)
             assert block == (kernels.THREADS,)
-            for argument in arguments:
-                if isinstance(argument, strict.Strict):
-                    strict.watch.read(argument._values)
-            strict.watch.launched(name)
+            arrays = {
+                i: argument._values
+                for i, argument in enumerate(arguments)
+                if isinstance(argument, strict.Strict)
+            }
+            for values in arrays.values():
+                strict.watch.read(values)
+            changed = [arrays[i] for i in written_arguments()[name]]
+            strict.watch.launched(name, changed)
             self._launch(name, *grid, *arguments)
 
         return run

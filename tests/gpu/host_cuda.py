@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,20 @@ def kernel_bodies() -> dict[str, str]:
     """Text of each kernel, by name."""
     parts = _KERNEL.split(source())
     return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@lru_cache(maxsize=1)
+def written_arguments() -> dict[str, set[int]]:
+    """Places of the arrays that each kernel writes to: pointers that are not const."""
+    found = {}
+    for name, body in kernel_bodies().items():
+        parameters = body[: body.index(")")].split(",")
+        found[name] = {
+            i
+            for i, text in enumerate(parameters)
+            if "*" in text and "const" not in text
+        }
+    return found
 
 
 def compile_kernels(folder: Path) -> ctypes.CDLL:

@@ -56,8 +56,8 @@ class Watch:
     def wrote(self, values: np.ndarray) -> None:
         """Write to an array that was there."""
 
-    def launched(self, kernel: str) -> None:
-        """Run one of our kernels."""
+    def launched(self, kernel: str, changed: list[np.ndarray]) -> None:
+        """Run one of our kernels, which writes to some arrays."""
 
     def waited(self, reason: str) -> None:
         """Wait until the device has done what it was given."""
