@@ -101,6 +101,25 @@ class _Modes:
         )
         return moved
 
+    def moved_apart(
+        self,
+        spectrum: NDArray[np.complex64],
+        step_px: NDArray[np.float64],
+        turn_sd: NDArray[np.float64],
+    ) -> NDArray[np.complex64]:
+        """Move the first polarity by steps and the second, which runs back, by -steps.
+
+        Both are blurred alike, so on a host one kernel serves them; its spectrum of
+        shape (n, 2, n_axial, n_orders) is written over.
+        """
+        if device_of(spectrum) is not None:
+            steps = np.stack([step_px, -step_px], axis=1)
+            return self.moved(spectrum, steps, 0.0, turn_sd[:, None])
+        kernel = self.kernel(step_px, 0.0, turn_sd)
+        spectrum[:, 0] *= kernel
+        spectrum[:, 1] *= np.conj(kernel)
+        return spectrum
+
     def kernel(
         self,
         shift_px: NDArray[np.float64] | float,
@@ -190,8 +209,8 @@ def filament_messages(
     highest = xp.maximum(emission.max((2, 3)), _TINY)
     emission = xp.maximum(emission / highest[..., None, None], _TINY)
     log_emission = xp.log(highest.astype(np.float64))
-    joint, left = _pass(emission, track, modes, model, 1)
-    joint *= _pass(emission, track, modes, model, -1)[0]
+    (joint, right), left = _passes(emission, track, modes, model)
+    joint *= right
     # Evidence of the whole filament for each polarity, less the segment's own.
     own = xp.log((joint * emission).sum((2, 3), dtype=np.float64)) + log_emission
     terms = left + log_emission + log_scale[along]
@@ -238,38 +257,47 @@ class _Track:
             typical.append(float(np.median(gaps)) if len(gaps) else 1.0)
         return cls(starts, segment, filament, position, known, np.array(typical))
 
-    def steps(self, way: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Places that are reached together, and those of them that lead further.
+    def steps(
+        self,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Places reached together, those of them that lead further, and where to.
 
-        Every filament takes one step at a time, from its first segment on, or from
-        its last if the way is -1. The second array indexes the first.
+        Every filament takes one step at a time both ways: from its first segment on,
+        and from its last one back, whose places are counted from n on. The second
+        array indexes the first.
         """
+        n = len(self.segment)
         first, last = np.array(self.starts[:-1]), np.array(self.starts[1:])
-        begin, length = (first if way > 0 else last - 1), last - first
+        begin = np.concatenate([first, n + last - 1])
+        length, way = np.tile(last - first, 2), np.repeat([1, -1], len(first))
         for i in range(int(length.max(initial=0))):
-            here = (begin + way * i)[length > i]
-            goes_on = (length > i + 1)[length > i]
-            there = np.where(goes_on, here + way, here)
-            goes_on &= self.known[here] & self.known[there]
-            yield here, np.flatnonzero(goes_on)
+            under_way = length > i
+            here = (begin + way * i)[under_way]
+            there = here + way[under_way]
+            goes_on = (length > i + 1)[under_way]
+            further = np.flatnonzero(goes_on)
+            both = self.known[here[further] % n] & self.known[there[further] % n]
+            yield here, further[both], there[further[both]]
 
 
-def _pass(
+def _passes(
     emission: NDArray[np.float32],
     track: _Track,
     modes: _Modes,
     model: CoherenceModel,
-    way: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Predictions from one side with mean 1, and log evidence of each segment."""
-    xp = array_module(emission)
+    """Predictions from either side with mean 1, and log evidence from the first.
+
+    Returns arrays of shape (2, n, 2, n_axial, n_azimuth) and (n, 2).
+    """
+    xp, n = array_module(emission), len(emission)
     states = emission[0, 0].size
-    prediction = xp.ones_like(emission)
-    sums = xp.zeros((len(emission), 2))
+    prediction = xp.ones((2 * n, *emission.shape[1:]), np.float32)
+    sums = xp.zeros((2 * n, 2))
     drift, slip = np.deg2rad(model.drift_deg), np.float32(model.slip_probability)
-    for here, further in track.steps(way):
+    for here, further, there in track.steps():
         at = xp.asarray(here)
-        filtered = prediction[at] * emission[at]
+        filtered = prediction[at] * emission[at % n]
         total = filtered.sum((2, 3), dtype=np.float64)
         sums[at] = total
         if not len(further):
@@ -278,19 +306,14 @@ def _pass(
             kept = xp.asarray(further)
             filtered, total = filtered[kept], total[kept]
         filtered *= (states / total)[..., None, None].astype(np.float32)
-        there = here[further] + way
-        step = track.position[there] - track.position[here[further]]
-        gaps = np.abs(step) / track.typical[track.filament[there]]
-        # The second polarity runs the other way, so its positions change sign.
-        spectrum = modes.moved(
-            modes.forward(filtered),
-            np.stack([step, -step], axis=1),
-            0.0,
-            drift * np.sqrt(gaps)[:, None],
+        step = track.position[there % n] - track.position[here[further] % n]
+        gaps = np.abs(step) / track.typical[track.filament[there % n]]
+        spectrum = modes.moved_apart(
+            modes.forward(filtered), step, drift * np.sqrt(gaps)
         )
         moved = modes.inverse(spectrum)
         prediction[xp.asarray(there)] = (1 - slip) * moved + slip
-    return prediction, xp.log(sums / states)
+    return prediction.reshape(2, *emission.shape), xp.log(sums[:n] / states)
 
 
 def _log_or_never(probability: NDArray[np.float64]) -> NDArray[np.float64]:
