@@ -301,6 +301,30 @@ def weigh(tables, messages, state, height, mass):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, fastmath=True, cache=True)
+def shell_products(first, second, shell, last, out):  # type: ignore[no-untyped-def]
+    """Add |a|^2, |b|^2, Re a conj(b), |a| |b| and its square to the sums of shells.
+
+    Of the half-complex rows the columns from 1 to `last` stand for a mate as well.
+    """
+    rows, columns = first.shape
+    n_shells = out.shape[1]
+    for i in range(rows):
+        for j in range(columns):
+            k = shell[i, j]
+            if k >= n_shells:
+                continue
+            a, b = first[i, j], second[i, j]
+            twice = 2.0 if 0 < j <= last else 1.0
+            aa = a.real * a.real + a.imag * a.imag
+            bb = b.real * b.real + b.imag * b.imag
+            out[0, k] += twice * aa
+            out[1, k] += twice * bb
+            out[2, k] += twice * (a.real * b.real + a.imag * b.imag)
+            out[3, k] += twice * np.sqrt(aa * bb)
+            out[4, k] += twice * aa * bb
+
+
+@njit(nogil=True, fastmath=True, cache=True)
 def sum_over_lags(table, turn, climb, weight, out):  # type: ignore[no-untyped-def]
     """Sum of a cubic B-spline surface over the lags of a grid of twists and rises.
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.backend import fourier
+from helixnb.backend import fourier, kernels
 from helixnb.backend.arrays import array_module, device_of, to_host
 
 THRESHOLD = 0.143
@@ -176,6 +176,22 @@ def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]
     return 2 * total(slice(None)) - alone
 
 
+def _shell_products(
+    first: NDArray[np.complex64], second: NDArray[np.complex64], box_px: int
+) -> NDArray[np.float64]:
+    """Sum |a|^2, |b|^2, Re a conj(b), |a| |b| and its square over each shell."""
+    device = device_of(first)
+    if device is not None:
+        return np.asarray(to_host(device.shell_products(first, second)))
+    sums = np.zeros((5, box_px // 2 + 1))
+    width = first.shape[-1]
+    a, b, shell = (
+        rows.reshape(-1, width) for rows in (first, second, shell_index(box_px))
+    )
+    kernels.shell_products(a, b, shell, (box_px - 1) // 2, sums)
+    return sums
+
+
 def shell_correlation(
     first: NDArray[np.complex64], second: NDArray[np.complex64], box_px: int
 ) -> NDArray[np.float64]:
@@ -193,14 +209,7 @@ def shell_correlation(
     ndarray of float64, shape (box_px // 2 + 1,)
         1 at the origin by definition.
     """
-    device = device_of(first)
-    if device is not None:
-        of_first, of_second, cross, *_ = to_host(device.shell_products(first, second))
-    else:
-        of_first, of_second, cross = (
-            shell_sums(a.real * b.real + a.imag * b.imag, box_px)
-            for a, b in ((first, first), (second, second), (first, second))
-        )
+    of_first, of_second, cross, *_ = _shell_products(first, second, box_px)
     curve = cross / np.sqrt(np.maximum(of_first * of_second, 1e-300))
     curve[0] = 1.0
     return np.asarray(curve)
@@ -226,13 +235,7 @@ def carriers(
     -------
     ndarray of float64, shape (box_px // 2 + 1,)
     """
-    device = device_of(first)
-    if device is not None:
-        *_, total, squares = to_host(device.shell_products(first, second))
-    else:
-        weight = np.abs(first) * np.abs(second)
-        total = shell_sums(weight, box_px)
-        squares = shell_sums(weight * weight, box_px)
+    *_, total, squares = _shell_products(first, second, box_px)
     return np.asarray(total**2 / np.maximum(squares, 1e-300))
 
 
