@@ -23,7 +23,8 @@ from threadpoolctl import threadpool_limits
 from helixnb import refinement
 from helixnb.backend import Backend
 from helixnb.backend.cpu import CPU
-from helixnb.core import coherence, images, maximization, scoring
+from helixnb.backend.loops import Loops
+from helixnb.core import coherence, images, maximization
 from helixnb.core.pooling import Pooling
 from helixnb.initial import initial_state
 from helixnb.parameters import Parameters
@@ -54,7 +55,7 @@ PARTS: dict[str, tuple[Callable[..., object], ...]] = {
     "read images": (ParticleSet.read,),
     "transform images": (images.normalise, images.padded_transforms),
     "turn images, CTF": (CPU.filament_frames,),
-    "products: rows of the reference": (scoring.row_products, scoring.row_matrices),
+    "products: rows of the reference": (Loops.row_products, Loops.real_rows),
     "products: axial shifts, azimuths": (Pooling.waves,),
     "transverse shifts": (CPU.shifted_frames,),
     "write score tables": (CPU.unfold_azimuths,),

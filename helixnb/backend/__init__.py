@@ -100,12 +100,21 @@ class Backend(Protocol):
     def real_rows(
         self, values: NDArray[np.complex64], layout: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Real matrices that multiply as the rows of a reference; see `loops`."""
+        """Real matrices that multiply as the rows of a reference; see `products`."""
+
+    def row_products(
+        self,
+        rows: NDArray[np.float32],
+        row_start: NDArray[np.int64],
+        value_start: NDArray[np.int64],
+        data: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Multiply every row of a reference with that of the data; see `products`."""
 
     def pool_orders(
         self, amplitudes: NDArray[np.float32], orders: OrderSums
     ) -> NDArray[np.float32]:
-        """Sum rows of amplitudes into orders; see `loops`."""
+        """Sum rows of amplitudes into orders; see `products`."""
 
     def weigh_tables(
         self,

@@ -1,12 +1,16 @@
 """Compiled loops of the CPU backend.
 
 Each runs in one thread and leaves the interpreter free, so that chunks of images are
-worked on side by side. They are compiled at first use and cached on disk.
+worked on side by side. They are compiled at first use and cached on disk. Many small
+matrix products go to the same BLAS as NumPy's, at half the cost of calls from Python.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+# The BLAS that compiled products call; loaded here, where its threads can be limited.
+import scipy.linalg.cython_blas  # noqa: F401
 from numba import njit
 
 
@@ -279,6 +283,59 @@ def shift(data, frame, phase, shift, out):  # type: ignore[no-untyped-def]
                 value = source[column] * turn[column]
                 out[v, 2 * column, i] = value.real
                 out[v, 2 * column + 1, i] = value.imag
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def real_rows(values, of_pairs, of_values, out):  # type: ignore[no-untyped-def]
+    """Write each row, (columns, pairs), as (2, pairs, columns, 2) real numbers."""
+    for v in range(len(of_pairs) - 1):
+        pairs = of_pairs[v + 1] - of_pairs[v]
+        first, size = of_values[v], of_values[v + 1] - of_values[v]
+        factor = np.float32(2 if v else 1)
+        upper = out[4 * first : 4 * first + 2 * size]
+        lower = out[4 * first + 2 * size : 4 * (first + size)]
+        for place in range(size):
+            column = place // pairs
+            to = 2 * ((place - column * pairs) * (size // pairs) + column)
+            value = factor * values[first + place]
+            upper[to] = value.real
+            upper[to + 1] = -value.imag
+            lower[to] = value.imag
+            lower[to + 1] = value.real
+
+
+@njit(nogil=True, cache=True)
+def row_products(rows, of_pairs, of_values, data, out):  # type: ignore[no-untyped-def]
+    """Multiply the matrix of each row with the middle columns of the data."""
+    for v in range(len(data)):
+        first, last = 4 * of_values[v], 4 * of_values[v + 1]
+        if first == last:
+            continue
+        height = 2 * (of_pairs[v + 1] - of_pairs[v])
+        width = (last - first) // height
+        begin = (data.shape[1] - width) // 2
+        matrix = rows[first:last].reshape(height, width)
+        of_row = out[2 * of_pairs[v] : 2 * of_pairs[v + 1]]
+        np.dot(matrix, data[v, begin : begin + width], of_row)
+
+
+@njit(nogil=True, cache=True)
+def pool_orders(amplitudes, start, rows, phase, out):  # type: ignore[no-untyped-def]
+    """Multiply the rows of each order with its phases."""
+    n_orders, width, n_cells = out.shape
+    most = 0
+    for m in range(n_orders):
+        most = max(most, start[m + 1] - start[m])
+    gathered = np.empty((most, n_cells), amplitudes.dtype)
+    for m in range(n_orders):
+        first, n = start[m], start[m + 1] - start[m]
+        if n == 0:
+            out[m] = 0
+            continue
+        for i in range(n):
+            gathered[i] = amplitudes[rows[first + i]]
+        factors = phase[first * width : (first + n) * width].reshape(width, n)
+        np.dot(factors, gathered[:n], out[m])
 
 
 @njit(nogil=True, fastmath=True, cache=True)

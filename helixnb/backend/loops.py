@@ -8,9 +8,6 @@ means is said here, for every device.
 
 from __future__ import annotations
 
-import math
-import threading
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from helixnb.backend import interpolation, kernels
-from helixnb.backend.orders import OrderSums
+from helixnb.backend.products import Products
 
 NEGLIGIBLE = np.float32(-80.0)
 """Logarithm that single precision all but loses."""
@@ -27,12 +24,8 @@ _IMAGE_TABLE = interpolation.image_table()
 _FAN_TABLE = interpolation.fan_table()
 
 
-class Loops:
+class Loops(Products):
     """The loops of a backend on the host."""
-
-    def __init__(self) -> None:
-        """Start without scratch memory."""
-        self._scratch = threading.local()
 
     def filament_frames(
         self,
@@ -161,30 +154,6 @@ class Loops:
             _FAN_TABLE,
         )
 
-    def scratch(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Uninitialised array for a value that does not outlive the next call.
-
-        Fresh memory costs about as much to map as the products that fill it, so each
-        thread keeps one block for each name.
-
-        Parameters
-        ----------
-        name : str
-            What it is for; the next call of that name in this thread reuses it.
-        shape : tuple of int
-            Of the array.
-
-        Returns
-        -------
-        ndarray of float32
-        """
-        kept = self._scratch.__dict__
-        size = math.prod(shape)
-        if name not in kept or kept[name].size < size:
-            kept[name] = np.empty(size, np.float32)
-        block: NDArray[np.float32] = kept[name][:size].reshape(shape)
-        return block
-
     def unfold_azimuths(
         self,
         even: NDArray[np.float32],
@@ -236,64 +205,6 @@ class Loops:
         n_rows, _, n_columns = data.shape
         out = self.scratch("shifted", (n_rows, 2 * n_columns, len(frame)))
         kernels.shift(data, frame, phase, shift, out)
-        return out
-
-    def real_rows(
-        self, values: NDArray[np.complex64], layout: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Real matrices that multiply as the rows of a reference do.
-
-        A real matrix of shape (2 pairs, 2 columns) times real and imaginary part of
-        each column in turn gives the real parts of all pairs, then the imaginary ones.
-
-        Parameters
-        ----------
-        values : ndarray of complex64, shape (n,)
-            Rows one after another, each of shape (columns, pairs).
-        layout : ndarray of int64, shape (2, n_rows + 1)
-            Where the pairs of each row begin, counted over all rows, and where its
-            values do.
-
-        Returns
-        -------
-        ndarray of float32, shape (4 n,)
-            The matrices one after another, all but the first doubled for the
-            conjugate row; scratch.
-        """
-        out = self.scratch("rows", (4 * len(values),))
-        of_pairs, of_values = layout.tolist()
-        for v, (first, last) in enumerate(pairwise(of_values)):
-            pairs = of_pairs[v + 1] - of_pairs[v]
-            if not pairs:
-                continue
-            row = values[first:last].reshape(-1, pairs).T * np.float32(2 if v else 1)
-            block = out[4 * first : 4 * last].reshape(2, *row.shape, 2)
-            block[0, ..., 0] = block[1, ..., 1] = row.real
-            block[1, ..., 0] = row.imag
-            np.negative(row.imag, out=block[0, ..., 1])
-        return out
-
-    def pool_orders(
-        self, amplitudes: NDArray[np.float32], orders: OrderSums
-    ) -> NDArray[np.float32]:
-        """Sum rows of amplitudes into orders.
-
-        Parameters
-        ----------
-        amplitudes : ndarray of float32, shape (n, n_cells)
-            What is summed.
-        orders : OrderSums
-            Which rows belong to each order, and their factors.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_orders, width, n_cells)
-            Scratch.
-        """
-        shape = (len(orders), orders.width, amplitudes.shape[1])
-        out = self.scratch("spectra", shape)
-        for m, (rows, phase) in enumerate(orders.matrices):
-            np.matmul(phase, amplitudes[rows], out=out[m])
         return out
 
     def weigh_tables(

@@ -1,14 +1,11 @@
 """Rows of amplitudes summed into azimuthal orders: many small matrix products.
 
-On a host each is a product of its own; on a device one kernel does them all. Both need
-the same numbers, one matrix after another.
+One call does them all, on a host and on a device; matrices lie one after another.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +35,3 @@ class OrderSums:
     def __len__(self) -> int:
         """Return the number of orders."""
         return len(self.start) - 1
-
-    @cached_property
-    def matrices(self) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Rows and matrix of each order, as views; on a host only."""
-        return [
-            (
-                self.rows[first:last],
-                self.phase[self.width * first : self.width * last].reshape(
-                    self.width, -1
-                ),
-            )
-            for first, last in pairwise(self.start.tolist())
-        ]

@@ -187,13 +187,15 @@ def score_cells(
     for tilt in range(level.n_tilt):
         if starts[tilt] == starts[tilt + 1]:
             continue
-        matrices = row_matrices(fan, tilt, backend)
+        matrices = backend.real_rows(fan.values[tilt], fan.layout)
         for rows in backend.blocks(starts[tilt], starts[tilt + 1], bytes_each):
             frame = frames.of_cell[rows]
             data = backend.shifted_frames(
                 frames.data, frame, shift_phase, cells.shift[rows]
             )
-            amplitudes = row_products(data, matrices, fan, plane, backend)
+            amplitudes = backend.row_products(
+                matrices, fan.row_start, fan.value_start, data
+            )
             even, odd = fan.pooling.waves(amplitudes, backend)
             offset = ring_weight[frame] @ fan.ring_power[tilt]
             offset -= log_prior[rows, None]
@@ -232,73 +234,6 @@ def reference_power(
             for tilt, (first, last) in enumerate(pairwise(starts))
         ]
     ).astype(np.float64)
-
-
-def row_matrices(fan: Fan, tilt: int, backend: Backend) -> list[NDArray[np.float32]]:
-    """Real forms of the reference's rows at one tilt, conjugate components counted.
-
-    Parameters
-    ----------
-    fan : Fan
-        The reference.
-    tilt : int
-        Of the level.
-    backend : Backend
-        Where it runs.
-
-    Returns
-    -------
-    list of ndarray of float32, shape (2 pairs, 2 columns)
-        One for each row v: times interleaved complex columns they give the real parts
-        of all pairs, then the imaginary parts; scratch of the backend.
-    """
-    rows = backend.real_rows(fan.values[tilt], fan.layout)
-    return [
-        rows[4 * first : 4 * last].reshape(2 * pairs, -1 if pairs else 0)
-        for pairs, (first, last) in zip(
-            (int(n) for n in np.diff(fan.row_start)),
-            pairwise(int(i) for i in fan.value_start),
-            strict=True,
-        )
-    ]
-
-
-def row_products(
-    data: NDArray[np.float32],
-    matrices: list[NDArray[np.float32]],
-    fan: Fan,
-    plane: HalfPlane,
-    backend: Backend,
-) -> NDArray[np.float32]:
-    """Amplitudes A[pair, cell] = sum_u H[u, pair] data[v, u, cell].
-
-    Parameters
-    ----------
-    data : ndarray of float32, shape (n_rows, 2 n_columns, n_cells)
-        From `Backend.shifted_frames`.
-    matrices : list of ndarray of float32
-        From `row_matrices`.
-    fan : Fan
-        The reference.
-    plane : HalfPlane
-        Of its level.
-    backend : Backend
-        Where it runs.
-
-    Returns
-    -------
-    ndarray of float32, shape (2 n_pairs, n_cells)
-        As `Pooling.waves` takes it; scratch of the backend.
-    """
-    shape = (2 * len(fan.harmonic), data.shape[2])
-    xp, amplitudes = array_module(data), backend.scratch("amplitudes", shape)
-    for v, matrix in enumerate(matrices):
-        if not len(matrix):
-            continue
-        out = amplitudes[2 * fan.row_start[v] : 2 * fan.row_start[v + 1]]
-        columns = plane.columns_of_row(v)
-        xp.matmul(matrix, data[v, 2 * columns.start : 2 * columns.stop], out=out)
-    return amplitudes
 
 
 def _ring_means(

@@ -8,6 +8,7 @@ in, and launches go to whatever can run the kernels.
 from __future__ import annotations
 
 from importlib import resources
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -227,7 +228,7 @@ class Kernels:
         return out
 
     def real_rows(self, values: Any, layout: Any) -> Any:
-        """Real matrices that multiply as the rows of a reference; see `loops`."""
+        """Real matrices that multiply as the rows of a reference; see `products`."""
         out = self.xp.empty(4 * len(values), np.float32)
         self._each(
             "real_rows",
@@ -240,8 +241,23 @@ class Kernels:
         )
         return out
 
+    def row_products(
+        self, rows: Any, row_start: Any, value_start: Any, data: Any
+    ) -> Any:
+        """Multiply every row of a reference with that of the data; see `products`."""
+        out = self.xp.empty((2 * int(row_start[-1]), data.shape[2]), np.float32)
+        for v, (first, last) in enumerate(pairwise(value_start.tolist())):
+            if first == last:
+                continue
+            of_row = out[2 * row_start[v] : 2 * row_start[v + 1]]
+            matrix = rows[4 * first : 4 * last].reshape(len(of_row), -1)
+            begin = (data.shape[1] - matrix.shape[1]) // 2
+            columns = data[v, begin : begin + matrix.shape[1]]
+            self.xp.matmul(matrix, columns, out=of_row)
+        return out
+
     def pool_orders(self, amplitudes: Any, orders: OrderSums) -> Any:
-        """Sum rows of amplitudes into orders; see `loops`."""
+        """Sum rows of amplitudes into orders; see `products`."""
         n_cells, width = amplitudes.shape[1], orders.width
         out = self.xp.empty((len(orders), width, n_cells), np.float32)
         tiles = -(-width // SHIFTS_AT_ONCE)

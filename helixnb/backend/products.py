@@ -1,0 +1,124 @@
+"""The matrix products that scores are made of, on a CPU: many small ones in one call.
+
+What they write into is scratch memory, one block for each name and thread.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helixnb.backend import kernels
+from helixnb.backend.orders import OrderSums
+
+
+class Products:
+    """The products of a backend on the host."""
+
+    def __init__(self) -> None:
+        """Start without scratch memory."""
+        self._scratch = threading.local()
+
+    def scratch(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Uninitialised array for a value that does not outlive the next call.
+
+        Fresh memory costs about as much to map as the products that fill it, so each
+        thread keeps one block for each name.
+
+        Parameters
+        ----------
+        name : str
+            What it is for; the next call of that name in this thread reuses it.
+        shape : tuple of int
+            Of the array.
+
+        Returns
+        -------
+        ndarray of float32
+        """
+        kept = self._scratch.__dict__
+        size = math.prod(shape)
+        if name not in kept or kept[name].size < size:
+            kept[name] = np.empty(size, np.float32)
+        block: NDArray[np.float32] = kept[name][:size].reshape(shape)
+        return block
+
+    def real_rows(
+        self, values: NDArray[np.complex64], layout: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Real matrices that multiply as the rows of a reference do.
+
+        A real matrix of shape (2 pairs, 2 columns) times real and imaginary part of
+        each column in turn gives the real parts of all pairs, then the imaginary ones.
+
+        Parameters
+        ----------
+        values : ndarray of complex64, shape (n,)
+            Rows one after another, each of shape (columns, pairs).
+        layout : ndarray of int64, shape (2, n_rows + 1)
+            Where the pairs of each row begin, counted over all rows, and where its
+            values do.
+
+        Returns
+        -------
+        ndarray of float32, shape (4 n,)
+            The matrices one after another, all but the first doubled for the
+            conjugate row; scratch.
+        """
+        out = self.scratch("rows", (4 * len(values),))
+        kernels.real_rows(values, layout[0], layout[1], out)
+        return out
+
+    def row_products(
+        self,
+        rows: NDArray[np.float32],
+        row_start: NDArray[np.int64],
+        value_start: NDArray[np.int64],
+        data: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Multiply every row of a reference with that of the data.
+
+        Parameters
+        ----------
+        rows : ndarray of float32, shape (4 n,)
+            Matrices from `real_rows`.
+        row_start, value_start : ndarray of int64, shape (n_rows + 1,)
+            Its layout, on the host.
+        data : ndarray of float32, shape (n_rows, 2 n_columns, n_cells)
+            From `shifted_frames`; each row uses its middle columns.
+
+        Returns
+        -------
+        ndarray of float32, shape (2 n_pairs, n_cells)
+            Of each row, the real parts of its pairs and then the imaginary parts;
+            scratch.
+        """
+        shape = (2 * int(row_start[-1]), data.shape[2])
+        out = self.scratch("amplitudes", shape)
+        kernels.row_products(rows, row_start, value_start, data, out)
+        return out
+
+    def pool_orders(
+        self, amplitudes: NDArray[np.float32], orders: OrderSums
+    ) -> NDArray[np.float32]:
+        """Sum rows of amplitudes into orders.
+
+        Parameters
+        ----------
+        amplitudes : ndarray of float32, shape (n, n_cells)
+            What is summed.
+        orders : OrderSums
+            Which rows belong to each order, and their factors.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_orders, width, n_cells)
+            Scratch.
+        """
+        shape = (len(orders), orders.width, amplitudes.shape[1])
+        out = self.scratch("spectra", shape)
+        kernels.pool_orders(amplitudes, orders.start, orders.rows, orders.phase, out)
+        return out
