@@ -81,7 +81,7 @@ def _draw(session: Any) -> Chart:
     try:
         return plot(session.symmetry_check)
     except InputError as error:
-        why = str(error).partition(":")[0]
+        why = str(error).removesuffix(".")
         return _chart(why, [], {name: [] for name in CURVES})
 
 
