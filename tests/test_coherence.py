@@ -107,7 +107,7 @@ def _posterior(
     """Posterior through messages, from tables scaled as the E-step scales them."""
     log_scale = np.log(likelihood.max((2, 3)))
     evidence = likelihood / likelihood.max((2, 3), keepdims=True)
-    messages = filament_messages(
+    messages, _ = filament_messages(
         evidence.astype(np.float32), log_scale, position, prior, model
     )
     product = evidence * messages
@@ -124,10 +124,10 @@ def test_filaments_side_by_side_are_as_one_by_one(rng: np.random.Generator) -> N
         [4.0, -3.0, 9.0, 2.0, 1.0, 30.0, np.nan, 14.0, 7.0, np.nan, np.nan]
     )
     prior = np.array([[0.4, 0.6], [0.5, 0.5], [1.0, 0.0], [0.2, 0.8]])
-    together = filament_messages(evidence, log_scale, position, prior, model, starts)
+    together, _ = filament_messages(evidence, log_scale, position, prior, model, starts)
     for i, (first, last) in enumerate(pairwise(starts)):
         one = slice(first, last)
-        alone = filament_messages(
+        alone, _ = filament_messages(
             evidence[one], log_scale[one], position[one], prior[i], model
         )
         np.testing.assert_allclose(together[one], alone, rtol=1e-5, atol=1e-20)
@@ -207,7 +207,7 @@ def test_neighbours_point_to_where_the_helix_goes(polarity: int) -> None:
     likelihood[2] = 1.0  # blind
     log_scale = np.log(likelihood.max((2, 3)))
     evidence = likelihood / likelihood.max((2, 3), keepdims=True)
-    messages = filament_messages(
+    messages, _ = filament_messages(
         evidence.astype(np.float32), log_scale, t, np.array([0.5, 0.5]), model
     )
     assert messages[2, polarity].sum() > 0.99 * messages[2].sum()
@@ -298,7 +298,7 @@ def test_independent_messages_are_flat_with_the_odds_of_the_polarity(
     likelihood = _likelihood(rng, 3)
     prior = np.array([0.25, 0.75])
     log_scale = np.log(likelihood.max((2, 3)))
-    messages = independent_messages(log_scale, prior, (N_AXIAL, N_AZIMUTH))
+    messages, _ = independent_messages(log_scale, prior, (N_AXIAL, N_AZIMUTH))
     product = likelihood / likelihood.max((2, 3), keepdims=True) * messages
     product /= product.sum((1, 2, 3), keepdims=True)
     expected = likelihood * prior[:, None, None]
@@ -317,7 +317,7 @@ def test_shared_polarity_alone_equals_the_exact_posterior(
     expected = likelihood / own[..., None, None] * (joint / joint.sum())[:, None, None]
     log_scale = np.log(likelihood.max((2, 3)))
     evidence = (likelihood / np.exp(log_scale)[..., None, None]).astype(np.float32)
-    message = polarity_messages(evidence, log_scale, prior)
+    message, _ = polarity_messages(evidence, log_scale, prior)
     found = evidence * message
     found /= found.sum((1, 2, 3), keepdims=True)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -326,7 +326,7 @@ def test_shared_polarity_alone_equals_the_exact_posterior(
 def test_an_excluded_polarity_stays_excluded(rng: np.random.Generator) -> None:
     likelihood = _likelihood(rng, 3)
     evidence = likelihood.astype(np.float32)
-    message = polarity_messages(evidence, np.zeros((3, 2)), np.array([1.0, 0.0]))
+    message, _ = polarity_messages(evidence, np.zeros((3, 2)), np.array([1.0, 0.0]))
     assert (message[:, 1] == 0).all()
     assert (message[:, 0] > 0).all()
 

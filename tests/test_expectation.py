@@ -317,6 +317,38 @@ def test_posterior_is_bayes_rule(power: float, rng: np.random.Generator) -> None
         )
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_evidence_of_clear_images_counts_the_polarity_they_rule_out(
+    shared: bool, rng: np.random.Generator
+) -> None:
+    """Also where its probability is far below what single precision holds."""
+    images, volume, noise, _ = _scene(rng, n=3, noise_sd=0.7)
+    images = dataclasses.replace(
+        images,
+        polarity_prior=np.tile([0.8, 0.2], (3, 1)),
+        filament=np.zeros(3, np.int32),
+    )
+    found = _expect(images, volume, [LEVEL], noise, shared_polarity=shared)
+    cells = complete_grid(3, LEVEL)
+    scores = _scores(images, volume, LEVEL, noise).astype(float)
+    scores += log_prior(images, cells, LEVEL, settings().spread)[:, None, None]
+    states = LEVEL.n_axial * LEVEL.n_azimuth
+    each = np.array(
+        [
+            [
+                logsumexp(scores[(cells.image == i) & (cells.polarity == p)])
+                for p in (0, 1)
+            ]
+            for i in range(3)
+        ]
+    ) - np.log(states)
+    assert np.abs(np.diff(each)).min() > 100
+    # From the other segments where the polarity is shared.
+    prior = np.log([0.8, 0.2]) + (each.sum(0) - each if shared else 0 * each)
+    expected = logsumexp(prior + each, axis=1) - logsumexp(prior, axis=1)
+    np.testing.assert_allclose(found.log_evidence, expected, atol=0.01)
+
+
 def test_posterior_sums_to_one(rng: np.random.Generator) -> None:
     images, volume, noise, _ = _scene(rng)
     found = _expect(images, volume, [LEVEL], noise, pruned_mass=0.01)

@@ -165,7 +165,7 @@ def filament_messages(
     polarity_prior: NDArray[np.float64],
     model: CoherenceModel,
     starts: list[int] | None = None,
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Prior of every segment from all other segments of its filament.
 
     Several filaments are gone through side by side, segment by segment.
@@ -189,10 +189,13 @@ def filament_messages(
 
     Returns
     -------
-    ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+    messages : ndarray of float32, shape (n, 2, n_axial, n_azimuth)
         Prior probability of each state, multiplied by exp(log_scale) so that its
         product with `evidence` is the posterior; the overall scale of each segment
         is arbitrary.
+    log_mass : ndarray of float64, shape (n, 2)
+        Logarithm of the sum of the prior over each polarity, in that scale. Messages
+        do not tell it where they are as small as single precision can be.
     """
     xp = array_module(evidence)
     track = _Track.of(axial_px, starts or [0, len(evidence)])
@@ -219,14 +222,17 @@ def filament_messages(
     spread = picked(joint)
     highest = xp.maximum(spread.max((2, 3)), _TINY)
     filament = xp.asarray(track.filament)
-    level = whole[filament] - own + xp.log(highest)
-    weight = xp.exp(level - level.max(1, keepdims=True)) / highest
-    spread *= weight[..., None, None].astype(np.float32)
+    total = spread.sum((2, 3), dtype=np.float64)
+    level = whole[filament] - own
+    level -= (level + xp.log(highest)).max(1, keepdims=True)
+    log_mass = xp.empty_like(log_scale)
+    log_mass[along] = level + xp.log(xp.maximum(total, _TINY)) - log_scale[along]
+    spread *= xp.exp(level)[..., None, None].astype(np.float32)
     # A segment that contradicts the rest of its filament still keeps a pose.
     least = np.where(np.atleast_2d(polarity_prior) > 0, _LEAST, np.float32(0))
     messages = xp.empty_like(evidence)
     messages[along] = xp.maximum(spread, xp.asarray(least)[filament][..., None, None])
-    return messages
+    return messages, log_mass
 
 
 @dataclass(frozen=True)
@@ -326,7 +332,7 @@ def polarity_messages(
     evidence: NDArray[np.float32],
     log_scale: NDArray[np.float64],
     polarity_prior: NDArray[np.float64],
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Priors with which segments share their polarity and nothing else.
 
     Parameters
@@ -340,7 +346,7 @@ def polarity_messages(
 
     Returns
     -------
-    ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+    messages, log_mass
         As from `filament_messages`.
     """
     xp = array_module(evidence)
@@ -348,18 +354,15 @@ def polarity_messages(
     own = log_scale + xp.log(xp.maximum(total, _TINY))
     others = own.sum(0) - own + xp.asarray(_log_or_never(polarity_prior))
     # Tables carry their own scale, which the weights give back.
-    level = others + log_scale
-    weight = xp.exp(level - level.max(1, keepdims=True))
-    least = xp.asarray(np.where(polarity_prior > 0, _LEAST, 0.0))
-    weight = xp.maximum(weight, least).astype(np.float32)
-    return xp.broadcast_to(weight[..., None, None], evidence.shape).copy()
+    least = np.where(polarity_prior > 0, _LEAST, 0.0)
+    return _flat(others, log_scale, least, evidence.shape[2:])
 
 
 def independent_messages(
     log_scale: NDArray[np.float64],
     polarity_prior: NDArray[np.float64],
-    table_shape: tuple[int, int],
-) -> NDArray[np.float32]:
+    table_shape: tuple[int, ...],
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Flat priors that keep every segment on its own.
 
     Parameters
@@ -373,11 +376,25 @@ def independent_messages(
 
     Returns
     -------
-    ndarray of float32, shape (n, 2, n_axial, n_azimuth)
+    messages, log_mass
+        As from `filament_messages`.
     """
     xp = array_module(log_scale)
-    weight = log_scale + xp.asarray(_log_or_never(polarity_prior))
-    weight = xp.exp(weight - weight.max(1, keepdims=True))
-    return xp.broadcast_to(
-        weight[..., None, None].astype(np.float32), (*weight.shape, *table_shape)
-    ).copy()
+    prior = xp.asarray(_log_or_never(polarity_prior)) + xp.zeros_like(log_scale)
+    return _flat(prior, log_scale, np.zeros(2), table_shape)
+
+
+def _flat(
+    log_prior: NDArray[np.float64],
+    log_scale: NDArray[np.float64],
+    least: NDArray[np.float64],
+    table_shape: tuple[int, ...],
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Messages that tell polarities apart and nothing else."""
+    xp = array_module(log_scale)
+    highest = (log_prior + log_scale).max(1, keepdims=True)
+    weight = xp.exp(log_prior + log_scale - highest)
+    weight = xp.maximum(weight, xp.asarray(least)).astype(np.float32)
+    shape = (*weight.shape, *table_shape)
+    log_mass = log_prior - highest + np.log(np.prod(table_shape))
+    return xp.broadcast_to(weight[..., None, None], shape).copy(), log_mass

@@ -159,7 +159,9 @@ def expectation(
         flops += len(cells) * fan.flops_per_cell
         state = cells.image * N_POLARITIES + cells.polarity
         height, peak = _to_likelihood(tables, highest, state, len(chunk), backend)
-        messages = _messages(chunk, state, tables, height, peak, settings, backend)
+        messages, log_mass = _messages(
+            chunk, state, tables, height, peak, settings, backend
+        )
         mass = backend.weigh_tables(tables, messages, state, height)
         if finer is None:
             kept = _heaviest(
@@ -169,7 +171,7 @@ def expectation(
             kept = _survivors(state, mass, len(chunk), settings.pruned_mass, backend)
             cells = cells.take(kept).divided(fan.level, finer.level)
     found = _final_posterior(
-        chunk, fans[-1], cells, tables, height, messages, mass, kept, peak, backend
+        chunk, fans[-1], cells, tables, height, messages, mass, kept, log_mass, backend
     )
     return replace(found, cells_scored=scored, poses_scored=poses, flops=flops)
 
@@ -207,7 +209,7 @@ def _final_posterior(
     messages: NDArray[np.float32],
     mass: NDArray[np.float64],
     kept: NDArray[np.int64],
-    peak: NDArray[np.float64],
+    log_mass: NDArray[np.float64],
     backend: Backend,
 ) -> Posterior:
     """Keep the heaviest cells, normalised to probabilities."""
@@ -218,15 +220,12 @@ def _final_posterior(
     state = cells_kept.image * N_POLARITIES + cells_kept.polarity
     share = (height[kept] / total[cells_kept.image]).astype(np.float32)
     weights = backend.weighted_tables(tables, kept, messages, state, share)
-    # Messages carry the scale of the tables; the prior itself does not.
-    with np.errstate(divide="ignore"):
-        prior_mass = xp.log(messages.sum((2, 3), dtype=np.float64)) - peak
     return Posterior(
         level=fan.level,
         cells=cells_kept,
         weights=weights,
         mass=mass[kept] / total[cells_kept.image],
-        log_evidence=xp.log(total) - xp.logaddexp(prior_mass[:, 0], prior_mass[:, 1]),
+        log_evidence=xp.log(total) - xp.logaddexp(log_mass[:, 0], log_mass[:, 1]),
     )
 
 
@@ -238,14 +237,15 @@ def _messages(
     log_scale: NDArray[np.float64],
     settings: SearchSettings,
     backend: Backend,
-) -> NDArray[np.float32]:
-    """Prior of every image over (polarity, axial shift, azimuth)."""
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Prior of every image over (polarity, axial shift, azimuth), and its log mass."""
     shape = (len(chunk), N_POLARITIES, *tables.shape[1:])
     pooled = backend.group_sums(
         tables.reshape(len(state), -1), state, len(chunk) * N_POLARITIES, height
     )
     evidence = pooled.reshape(shape)
-    messages = array_module(tables).empty(shape, np.float32)
+    xp = array_module(tables)
+    messages, log_mass = xp.empty(shape, np.float32), xp.empty(shape[:2])
     breaks = np.flatnonzero(np.diff(chunk.filament)) + 1
     starts = [0, *(int(i) for i in breaks), len(chunk)]
     prior = np.add.reduceat(chunk.polarity_prior, starts[:-1])
@@ -255,7 +255,7 @@ def _messages(
         bytes_each = _TABLES_AT_WORK * most * evidence[0].nbytes
         for some in backend.blocks(0, len(prior), bytes_each):
             first, last = starts[some.start], starts[some.stop]
-            messages[first:last] = filament_messages(
+            messages[first:last], log_mass[first:last] = filament_messages(
                 evidence[first:last],
                 log_scale[first:last],
                 chunk.axial_px[first:last],
@@ -263,15 +263,15 @@ def _messages(
                 settings.coherence,
                 [i - first for i in starts[some.start : some.stop + 1]],
             )
-        return messages
+        return messages, log_mass
     for i, (first, last) in enumerate(pairwise(starts)):
         members = slice(first, last)
-        messages[members] = (
+        messages[members], log_mass[members] = (
             polarity_messages(evidence[members], log_scale[members], prior[i])
             if settings.shared_polarity
             else independent_messages(log_scale[members], prior[i], tables.shape[1:])
         )
-    return messages
+    return messages, log_mass
 
 
 def _survivors(
