@@ -29,8 +29,9 @@ import pandas as pd
 import starfile
 
 from helixnb.backend.cpu import CPU
-from helixnb.benchmark import measured_step, peak_memory_MB, processor_name
+from helixnb.benchmark import measured_step, processor_name
 from helixnb.initial import initial_state
+from helixnb.memory import peak_memory_MB
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, Microscope, simulate_segments

@@ -126,15 +126,6 @@ def matmul_rate() -> float:
     return float(2 * _MATMUL_SIZE**3 / best)
 
 
-def peak_memory_MB() -> float:
-    """Largest resident memory of this process so far, in units of 2**20 bytes."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, kilobytes elsewhere.
-    return peak / (2**20 if platform.system() == "Darwin" else 2**10)
-
-
 def _silent(stage: str, done: int, total: int) -> None:
     """Take no notice of progress."""
 

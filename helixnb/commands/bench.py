@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from helixnb.commands.options import add_command
 from helixnb.errors import InputError
+from helixnb.memory import peak_memory_MB
 
 if TYPE_CHECKING:
     from helixnb.benchmark import StepCost
@@ -120,7 +121,8 @@ def _measure(
         total = sum(parts.values())
         for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
             print(f"  {name:<34} {seconds:>7.2f} s {seconds / total:>6.1%}")
-    print(f"\npeak memory {benchmark.peak_memory_MB():,.0f} MB")
+    if (peak := peak_memory_MB()) is not None:
+        print(f"\npeak memory {peak:,.0f} MB")
     if args.json:
         row = {
             "machine": benchmark.processor_name(),
@@ -130,7 +132,7 @@ def _measure(
             "box_px": particles.box_px,
             "steps": [asdict(cost) for cost in costs],
             "parts": parts,
-            "peak_memory_MB": benchmark.peak_memory_MB(),
+            "peak_memory_MB": peak_memory_MB(),
         }
         args.json.write_text(json.dumps(row, indent=1), encoding="utf-8")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from helixnb.io import output
 from helixnb.io.cs_export import RefinedPoses
 from helixnb.io.lock import locked_folder
 from helixnb.io.star import write_blocks
+from helixnb.memory import peak_memory_MB
 from helixnb.outcome import outcome
 from helixnb.session.files import versions
 
@@ -303,14 +303,3 @@ def write_symmetry(path: Path, session: Session) -> None:
         names |= {n: "helixnb" + n.title().replace("_", "") for n in others}
         blocks["candidates"] = table.rename(columns=names)
     write_blocks(path, blocks)
-
-
-def peak_memory_MB() -> float | None:
-    """Largest resident memory of this process so far; None where it is not told."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, kilobytes elsewhere.
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
