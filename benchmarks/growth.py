@@ -162,7 +162,8 @@ def series(name: str, work: Path) -> None:
             (folder / "particles.mrcs").unlink()
     elif name == "box":
         for box in (96, 128, 192, 256, 320):
-            base, finest = _base(work, box), 3 * BOX_A / box
+            # A start cannot be sharper than 5 A.
+            base, finest = _base(work, box), max(3 * BOX_A / box, 5.0)
             row = measure(base, base / "truth_map.mrc", finest)
             show(f"{box} px, {finest:.2f} A", BASE_IMAGES, row)
     elif name == "resolution":
