@@ -108,7 +108,7 @@ def test_a_step_interrupted_at_every_line(session: Session, tmp_path: Path) -> N
 
 
 def test_starting_a_run_interrupted_at_every_line(session: Session) -> None:
-    at = 0
+    at, others = 0, threading.active_count()
     while True:
         at += 1
         try:
@@ -122,4 +122,5 @@ def test_starting_a_run_interrupted_at_every_line(session: Session) -> None:
     assert at > 10
     session.wait(10)
     whole(session)
-    assert threading.active_count() < 20
+    # Not one more for each run that was interrupted.
+    assert threading.active_count() <= others + 2
