@@ -66,20 +66,6 @@ class Fan:
     ring_power: NDArray[np.float32]
     shift_sd_px: float
 
-    def row(self, tilt: int, v: int) -> NDArray[np.complex64]:
-        """Values of one row, shape (columns of the row, pairs of the row).
-
-        Parameters
-        ----------
-        tilt : int
-            Of the level.
-        v : int
-            Row of the half plane.
-        """
-        first, last = self.value_start[v : v + 2]
-        pairs = int(self.row_start[v + 1] - self.row_start[v])
-        return self.values[tilt][first:last].reshape(-1, max(pairs, 1))
-
     @cached_property
     def flops_per_cell(self) -> int:
         """Floating-point operations of the matrix products that score one cell."""
