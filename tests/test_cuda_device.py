@@ -15,6 +15,7 @@ import pytest
 
 from helixnb.backend import fourier, polar
 from helixnb.backend.arrays import to_host
+from helixnb.backend.cuda import transforms
 from helixnb.errors import InputError
 from tests.gpu import fake_cupy, strict
 from tests.gpu.fake_cupy import Machine, fake_device
@@ -290,6 +291,51 @@ def test_plans_of_transforms_do_not_fill_the_memory(
         assert list(backend.map(work, lengths)) == list(lengths)
     assert machine.refused == 0
     assert machine.peak < 2.5 * module.PLAN_FRACTION * 64 * MIB + 4 * MIB
+
+
+def test_batches_have_few_lengths() -> None:
+    """Each holds what it is for, with little beyond; few plans serve a whole run."""
+    numbers = range(1, 5000)
+    lengths = [transforms.length_from(n) for n in numbers]
+    assert all(n <= length < 2 * n for n, length in zip(numbers, lengths, strict=True))
+    assert all(
+        length <= 1.25 * n
+        for n, length in zip(numbers, lengths, strict=True)
+        if n > 128
+    )
+    assert len(set(lengths)) <= 30
+    for n in numbers:
+        within = transforms.length_within(n)
+        assert transforms.length_from(within) == within <= n < 2 * within
+
+
+@pytest.mark.parametrize("n", [1, 5, 130])
+def test_transforms_of_longer_batches(
+    module: Any, machine: Machine, rng: np.random.Generator, n: int
+) -> None:
+    """What is added to a batch is not seen; a transform along it stays as long."""
+    backend, xp = module.CUDA(0), strict.xp
+    values = rng.standard_normal((n, 6, 8)).astype(np.float32)
+    sent = xp.asarray(values)
+    with backend.active():
+        calls: list[tuple[str, tuple, dict]] = [
+            ("rfft", (), {"axis": -1}),
+            ("fft", (), {"axis": 1}),
+            ("fft", (), {"axis": 0}),
+            ("rfft2", (), {}),
+            ("irfft2", ((6, 14),), {}),
+            ("irfft", (14,), {"axis": -1}),
+            ("rfftn", (), {}),
+            ("fftshift", (), {"axes": (1, 2)}),
+        ]
+        for name, where, options in calls:
+            transform = getattr(fourier, name)
+            found = to_host(transform(sent, *where, **options))
+            expected = transform(values, *where, **options)
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    batches = {key[1][0] for key in machine.plans if key[0] == "rfft"}
+    assert batches == {transforms.length_from(n)}
 
 
 def test_the_stand_in_holds_calls_to_the_signatures_of_cupy() -> None:

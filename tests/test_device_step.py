@@ -37,6 +37,9 @@ TWIST_DEG, RISE_A = -62.0, 21.8
 FETCHES, WAITS, LAUNCHES = 49, 78, 3800
 """Most of an iteration of two chunks; lower them where they become fewer."""
 
+PLANS = 4
+"""Most new plans in later iterations, where the band and the mask may change."""
+
 
 def _quiet(*_: object) -> None:
     pass
@@ -219,6 +222,20 @@ def test_an_iteration_fetches_what_is_shown_and_no_more(
     assert machine.fetches <= FETCHES
     assert sum(machine.launches.values()) <= LAUNCHES
     assert sum(machine.waits.values()) <= WAITS
+
+
+def test_iterations_use_the_plans_of_those_before(
+    particles: ParticleSet, standin: Standin, start: Callable[..., State]
+) -> None:
+    """What varies, as the numbers of cells kept, comes in few lengths."""
+    machine, parameters = standin.machine, _parameters()
+    machine.plans.clear()
+    state = _stepped(start, particles, standin)
+    state = refinement.step(state, particles, parameters, standin.backend, _quiet)
+    machine.plans.clear()
+    for _ in range(2):
+        state = refinement.step(state, particles, parameters, standin.backend, _quiet)
+    assert len(machine.plans) <= PLANS
 
 
 def test_the_work_of_the_m_step_is_counted_as_it_is_done(

@@ -105,6 +105,11 @@ class Machine(strict.Watch):
     n_devices : int
     driver : int
         CUDA version of the driver, 0 for none.
+
+    Attributes
+    ----------
+    plans : set
+        What plans of transforms were made for, by whichever thread.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class Machine(strict.Watch):
         self.races: list[str] = []
         self.launches = collections.Counter[str]()
         self.waits = collections.Counter[str]()
+        self.plans: set[Any] = set()
         self.sent_bytes = self.fetched_bytes = self.fetches = 0
 
     def _null_stream(self, device: int) -> Stream:
@@ -253,6 +259,7 @@ class Machine(strict.Watch):
         with self.lock:
             self.launches.clear()
             self.waits.clear()
+            self.plans.clear()
             self.sent_bytes = self.fetched_bytes = self.fetches = 0
             self.peak = max(self.used.values(), default=0)
 
@@ -274,6 +281,7 @@ class PlanCache:
         if key in self._plans:
             self._plans[key] = self._plans.pop(key)
             return
+        self._machine.plans.add(key)
         self._machine.take(self._device, n_bytes)
         while len(self._plans) >= self.size > 0:
             self._machine.give(self._device, self._plans.pop(next(iter(self._plans))))

@@ -24,6 +24,7 @@ import cupyx.scipy.ndimage
 
 from helixnb.backend.arrays import ArrayKind, register
 from helixnb.backend.cuda.kernels import THREADS, Kernels, source
+from helixnb.backend.cuda.transforms import batched, length_within
 from helixnb.backend.pipeline import in_order
 from helixnb.errors import InputError
 
@@ -55,7 +56,10 @@ PLAN_FRACTION = 0.1
 LEAST_SHARE = 1 / 64
 """Chunks are not planned smaller than this part of what should have fitted."""
 
-_PLANS = 64
+_PLANS = 256
+"""Plans that a thread keeps, if the memory allows: a few transforms of each level of a
+search, and the lengths that their batches have (`transforms`)."""
+
 _OPTIONS = ("--std=c++17",)
 _OutOfMemory = cupy.cuda.memory.OutOfMemoryError
 _LACK_OF_MEMORY = re.compile("ALLOC_FAILED|OUT_OF_MEMORY|MemoryAllocation")
@@ -186,7 +190,7 @@ class CUDA(Kernels):
         """Parts of a range that each work in a small part of the memory; see `cpu`."""
         size = BLOCK_FRACTION * self._budget / WORKERS
         size = min(size, MOST_BYTES) * self._shrunk
-        step = max(1, int(size // bytes_each))
+        step = length_within(max(1, int(size // bytes_each)))
         for start in range(first, last, step):
             yield slice(start, min(start + step, last))
 
@@ -262,20 +266,21 @@ def _go_on_with_less() -> None:
 
 
 class _Transforms:
-    """Fourier transforms of CuPy, whose plans may keep a part of the memory only.
+    """Fourier transforms of CuPy, by few plans, which may keep little of the memory."""
 
-    Chunks differ in length, and each length has plans of its own.
-    """
+    fftshift = staticmethod(cupyx.scipy.fft.fftshift)
+    ifftshift = staticmethod(cupyx.scipy.fft.ifftshift)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(cupyx.scipy.fft, name)
 
         def transform(array: Any, *where: Any, **options: Any) -> Any:
-            result = function(array, *where, **options)
+            longer = batched(array, name, options, cupy)
+            result = function(longer, *where, **options)
             plans = cupy.fft.config.get_plan_cache()
             if plans.get_curr_memsize() > PLAN_FRACTION * _device_of(array)._budget:
                 plans.clear()
-            return result
+            return result if longer is array else result[: len(array)]
 
         return transform
 
