@@ -14,6 +14,7 @@ from scipy.sparse import random_array
 
 from helixnb.backend import get_backend, polar
 from helixnb.backend.arrays import to_host
+from helixnb.backend.cuda.rows import BatchedRows
 from helixnb.backend.orders import OrderSums
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.images import normalise, padded_transforms
@@ -135,37 +136,94 @@ def test_harmonics_from_slices(
 
 
 @pytest.mark.parametrize("n", [0, 1, 130])
-@pytest.mark.parametrize("n_azimuth", [1, 2, 9, 12])
+@pytest.mark.parametrize("n_azimuth", [1, 2, 9, 12, 200])
 def test_unfolded_azimuths(
     device: Any, rng: np.random.Generator, n: int, n_azimuth: int
 ) -> None:
+    """Tables shorter and longer than a block has threads, and their maxima."""
     parts = rng.standard_normal((2, 3, n, n_azimuth // 2 + 1)).astype(np.float32)
     offset = rng.standard_normal((n, n_azimuth)).astype(np.float32)
-    expected = np.empty((n, 3, n_azimuth), np.float32)
-    CPU.unfold_azimuths(*parts, offset, 2.5, expected)
-    found = device.xp.empty(expected.shape, np.float32)
-    sent = [device.xp.asarray(a) for a in (*parts, offset)]
-    device.unfold_azimuths(*sent, 2.5, found)
+    expected, highest = np.empty((n, 3, n_azimuth), np.float32), np.empty(n, np.float32)
+    CPU.unfold_azimuths(*parts, offset, 2.5, expected, highest)
+    xp = device.xp
+    found, most = xp.empty(expected.shape, np.float32), xp.empty(n, np.float32)
+    device.unfold_azimuths(*map(xp.asarray, (*parts, offset)), 2.5, found, most)
     _close(to_host(found), expected)
+    _close(to_host(most), highest)
+    np.testing.assert_array_equal(to_host(most), to_host(found).max((1, 2)))
 
 
-@pytest.mark.parametrize("pairs", [(4, 0, 2), (0, 0, 3), (1, 5, 0)])
-def test_real_rows(
-    device: Any, rng: np.random.Generator, pairs: tuple[int, ...]
+def test_a_score_that_is_no_number_is_not_hidden(device: Any) -> None:
+    """As a maximum of NumPy tells it."""
+    even, odd = np.zeros((2, 3, 1, 101), np.float32)
+    even[1, 0, 57] = np.nan
+    sent = [device.xp.asarray(a) for a in (even, odd, np.zeros((1, 200), np.float32))]
+    out = device.xp.empty((1, 3, 200), np.float32)
+    most = device.xp.empty(1, np.float32)
+    device.unfold_azimuths(*sent, 1.0, out, most)
+    assert np.isnan(to_host(most)).all()
+
+
+@pytest.mark.parametrize(
+    "pairs", [(4, 0, 2, 4, 1), (0, 0, 3, 0, 0), (1, 5, 0, 5, 0), (7, 7, 6, 7, 1)]
+)
+@pytest.mark.parametrize("n_cells", [1, 32, 45])
+def test_products_of_moved_rows(
+    device: Any, rng: np.random.Generator, pairs: tuple[int, ...], n_cells: int
 ) -> None:
-    """Some rows without a pair, at either end too."""
-    sizes = np.multiply(pairs, (7, 5, 3))
-    layout = np.array([np.cumsum([0, *pairs]), np.cumsum([0, *sizes])])
-    found = _both(device, "real_rows", _complex(rng, int(sizes.sum())), layout)
-    np.testing.assert_array_equal(*found)
+    """Rows without a pair, at either end too; rows of unlike length in one batch."""
+    plane = HalfPlane(4)
+    columns = [plane.columns_of_row(v) for v in range(5)]
+    sizes = np.multiply(pairs, [c.stop - c.start for c in columns])
+    starts = np.cumsum([0, *pairs]), np.cumsum([0, *sizes])
+    values, phase = _complex(rng, int(sizes.sum())), _complex(rng, 3, 9)
+    data = _complex(rng, 5, 6, 9)
+    frame = rng.integers(0, 6, n_cells)
+    shift = rng.integers(0, 3, n_cells).astype(np.int32)
+    results = []
+    for backend in (device, CPU):
+        send, rows = backend.xp.asarray, backend.arrange_rows(*starts)
+        matrices = backend.real_rows(send(values), rows)
+        sent = [send(a) for a in (data, frame, phase, shift)]
+        found = to_host(backend.shifted_products(matrices, rows, *sent))
+        assert found.shape == (rows.n_amplitudes, n_cells)
+        results.append(found[rows.real] + 1j * found[rows.imaginary])
+    _close(*results)
+    moved = data[:, frame] * phase[shift]
+    for v in range(5):
+        shape = (columns[v].stop - columns[v].start, pairs[v])
+        row = values[slice(*starts[1][v : v + 2])].reshape(shape)
+        naive = (1 if v == 0 else 2) * moved[v, :, columns[v]] @ row
+        found = results[0][slice(*starts[0][v : v + 2])].T
+        np.testing.assert_allclose(found, naive, atol=1e-4)
+
+
+def test_rows_of_like_size_make_few_batches() -> None:
+    """Of a helix at 8 A, in place of 32 products; zeros cost little."""
+    text = (
+        "37 41 42 43 46 48 52 51 49 50 48 47 48 48 46 48 "
+        "42 43 42 43 38 37 34 31 30 31 27 25 20 18 16 9"
+    )
+    pairs = np.array(text.split(), int)
+    plane = HalfPlane(31)
+    widths = [plane.columns_of_row(v) for v in range(plane.n_rows)]
+    sizes = pairs * [c.stop - c.start for c in widths]
+    starts = np.cumsum([0, *pairs]), np.cumsum([0, *sizes])
+    rows = BatchedRows.arranged(*starts, np)
+    assert len(rows.batches) <= 8
+    assert starts[1][-1] < rows.n_values <= 1.2 * starts[1][-1]
+    places = np.concatenate([rows.real, rows.imaginary])
+    assert len(np.unique(places)) == 2 * pairs.sum()
+    assert places.max() < rows.n_amplitudes
 
 
 def _pooled(device: Any, amplitudes: Any, *orders: Any) -> tuple[Any, Any]:
     """Orders of amplitudes on the device and on the CPU."""
     send = device.xp.asarray
     sent = OrderSums(*map(send, orders[:3]), orders[3])
-    found = to_host(device.pool_orders(send(amplitudes), sent))
-    return found, CPU.pool_orders(amplitudes, OrderSums(*orders)).copy()
+    found = [to_host(part) for part in device.pool_orders(send(amplitudes), sent)]
+    expected = CPU.pool_orders(amplitudes, OrderSums(*orders))
+    return np.concatenate(found, 1), np.concatenate(expected, 1)
 
 
 @pytest.mark.parametrize("width", [2, 8, 14])
@@ -185,6 +243,25 @@ def test_pooled_orders(
     np.testing.assert_allclose(expected[2], naive, atol=1e-5)
 
 
+def test_waves_of_all_orders(device: Any, rng: np.random.Generator) -> None:
+    """Of the second half of what was pooled, as scores ask for them."""
+    start, rows = np.array([0, 6, 6, 10, 22]), rng.permutation(22)
+    amplitudes = rng.standard_normal((22, 9)).astype(np.float32)
+    phase = rng.standard_normal(22 * 6).astype(np.float32)
+    waves = rng.standard_normal((4, 31)).astype(np.float32)
+    found = []
+    for backend in (device, CPU):
+        send = backend.xp.asarray
+        orders = OrderSums(*map(send, (start, rows, phase)), 6)
+        part = backend.pool_orders(send(amplitudes), orders)[1]
+        out = backend.xp.empty((3, 9, 31), np.float32)
+        backend.transform_orders(part, send(waves), out)
+        naive = np.einsum("msc,ma->sca", to_host(part).astype(float), waves)
+        np.testing.assert_allclose(to_host(out), naive, atol=1e-4)
+        found.append(to_host(out))
+    _close(*found)
+
+
 def test_no_pairs_at_all(device: Any) -> None:
     """A reference of nothing has orders of nothing."""
     none = np.zeros(0, np.int64)
@@ -195,9 +272,15 @@ def test_no_pairs_at_all(device: Any) -> None:
     assert found.shape == expected.shape == (1, 6, 5)
     assert not found.any()
     assert not expected.any()
-    layout = np.zeros((2, 4), np.int64)
-    found, _ = _both(device, "real_rows", np.zeros(0, np.complex64), layout)
-    assert found.shape == (0,)
+    starts, send = np.zeros((2, 4), np.int64), device.xp.asarray
+    rows = device.arrange_rows(*starts)
+    matrices = device.real_rows(send(np.zeros(0, np.complex64)), rows)
+    data, phase = np.ones((3, 2, 5), np.complex64), np.ones((1, 5), np.complex64)
+    cells = np.zeros(4, np.int64), send(phase), np.zeros(4, np.int32)
+    found = device.shifted_products(
+        matrices, rows, send(data), send(cells[0]), cells[1], send(cells[2])
+    )
+    assert to_host(found).shape == (0, 4)
 
 
 def test_modes_moved_and_blurred(device: Any, rng: np.random.Generator) -> None:
@@ -213,17 +296,6 @@ def test_modes_moved_and_blurred(device: Any, rng: np.random.Generator) -> None:
         )
         exponent = 1j * omega * shift - (omega * 0.2) ** 2 / 2 - (order * turn) ** 2 / 2
         _close(to_host(found), (spectrum * np.exp(exponent)).astype(np.complex64))
-
-
-def test_shifted_frames(device: Any, rng: np.random.Generator) -> None:
-    """Columns outside the circle are not used, and a CPU leaves them alone."""
-    frame = np.array([4, 0, 4, 2], np.int64)
-    shift = np.array([1, 1, 0, 2], np.int32)
-    data, phase = _complex(rng, 5, 6, 9), _complex(rng, 3, 9)
-    found, expected = _both(device, "shifted_frames", data, frame, phase, shift)
-    inside = np.repeat(HalfPlane(4).radius <= 4, 2, axis=1)
-    assert found.shape == expected.shape == (5, 18, 4)
-    _close(found[inside], expected[inside])
 
 
 def test_likelihoods(device: Any, rng: np.random.Generator) -> None:

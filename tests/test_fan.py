@@ -209,9 +209,9 @@ def test_kept_pairs_rebuild_every_slice(
         expected = slices @ wave
         found = np.zeros_like(expected)
         for v in range(plane.n_rows):
-            pairs = slice(fan.row_start[v], fan.row_start[v + 1])
+            pairs = slice(*fan.rows.row_start[v : v + 2])
             gain = np.exp(1j * phi * cyclic * fan.harmonic[pairs])
-            values = fan.values[tilt][fan.value_start[v] : fan.value_start[v + 1]]
+            values = fan.values[tilt][slice(*fan.rows.value_start[v : v + 2])]
             columns = plane.columns_of_row(v)
             shape = (columns.stop - columns.start, len(gain))
             found[v, columns] = values.reshape(shape) @ gain

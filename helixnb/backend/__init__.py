@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend.orders import OrderSums
+from helixnb.backend.rows import PairRows
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -85,36 +86,43 @@ class Backend(Protocol):
         offset: NDArray[np.float32],
         power: float,
         out: NDArray[np.float32],
+        highest: NDArray[np.float32],
     ) -> None:
         """Write score tables from their even and odd parts; see `loops`."""
 
-    def shifted_frames(
+    def arrange_rows(
+        self, row_start: NDArray[np.int64], value_start: NDArray[np.int64]
+    ) -> PairRows:
+        """Choose in which order rows are multiplied; see `products`."""
+
+    def real_rows(
+        self, values: NDArray[np.complex64], rows: Any
+    ) -> NDArray[np.float32]:
+        """Real matrices that multiply as the rows of a reference; see `products`."""
+
+    def shifted_products(
         self,
+        matrices: NDArray[np.float32],
+        rows: Any,
         data: NDArray[np.complex64],
         frame: NDArray[np.int64],
         phase: NDArray[np.complex64],
         shift: NDArray[np.int32],
     ) -> NDArray[np.float32]:
-        """Copy frames and move each across the filament; see `loops`."""
-
-    def real_rows(
-        self, values: NDArray[np.complex64], layout: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Real matrices that multiply as the rows of a reference; see `products`."""
-
-    def row_products(
-        self,
-        rows: NDArray[np.float32],
-        row_start: NDArray[np.int64],
-        value_start: NDArray[np.int64],
-        data: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Multiply every row of a reference with that of the data; see `products`."""
+        """Multiply rows of a reference with those of moved frames; see `loops`."""
 
     def pool_orders(
         self, amplitudes: NDArray[np.float32], orders: OrderSums
-    ) -> NDArray[np.float32]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Sum rows of amplitudes into orders; see `products`."""
+
+    def transform_orders(
+        self,
+        part: NDArray[np.float32],
+        waves: NDArray[np.float32],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Sum the waves of all orders; see `products`."""
 
     def weigh_tables(
         self,

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from helixnb.backend import interpolation, kernels
 from helixnb.backend.products import Products
+from helixnb.backend.rows import PairRows
 
 NEGLIGIBLE = np.float32(-80.0)
 """Logarithm that single precision all but loses."""
@@ -161,6 +162,7 @@ class Loops(Products):
         offset: NDArray[np.float32],
         power: float,
         out: NDArray[np.float32],
+        highest: NDArray[np.float32],
     ) -> None:
         """Write score tables over a whole turn from their even and odd parts.
 
@@ -174,8 +176,12 @@ class Loops(Products):
             Multiplied with the result.
         out : ndarray of float32, shape (n, n_axial, n_azimuth)
             Where to write the tables.
+        highest : ndarray of float32, shape (n,)
+            Where to write the maximum of each.
         """
         kernels.unfold(even, odd, offset, np.float32(power), out)
+        n, n_axial, n_azimuth = out.shape
+        out.reshape(n, n_axial * n_azimuth).max(1, out=highest)
 
     def shifted_frames(
         self,
@@ -206,6 +212,34 @@ class Loops(Products):
         out = self.scratch("shifted", (n_rows, 2 * n_columns, len(frame)))
         kernels.shift(data, frame, phase, shift, out)
         return out
+
+    def shifted_products(
+        self,
+        matrices: NDArray[np.float32],
+        rows: PairRows,
+        data: NDArray[np.complex64],
+        frame: NDArray[np.int64],
+        phase: NDArray[np.complex64],
+        shift: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """Multiply every row of a reference with that of frames moved across.
+
+        Parameters
+        ----------
+        matrices : ndarray of float32
+            From `real_rows`.
+        rows : PairRows
+            From `arrange_rows`.
+        data, frame, phase, shift : ndarray
+            As for `shifted_frames`.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows.n_amplitudes, n)
+            Real and imaginary parts of pairs, where `rows` says; scratch.
+        """
+        moved = self.shifted_frames(data, frame, phase, shift)
+        return self.row_products(matrices, rows, moved)
 
     def weigh_tables(
         self,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from helixnb.backend import kernels
 from helixnb.backend.orders import OrderSums
+from helixnb.backend.rows import PairRows
 
 
 class Products:
@@ -46,8 +47,20 @@ class Products:
         block: NDArray[np.float32] = kept[name][:size].reshape(shape)
         return block
 
+    def arrange_rows(
+        self, row_start: NDArray[np.int64], value_start: NDArray[np.int64]
+    ) -> PairRows:
+        """Choose in which order rows of a reference are multiplied.
+
+        Parameters
+        ----------
+        row_start, value_start : ndarray of int64, shape (n_rows + 1,)
+            As of `PairRows`.
+        """
+        return PairRows.in_turn(row_start, value_start)
+
     def real_rows(
-        self, values: NDArray[np.complex64], layout: NDArray[np.int64]
+        self, values: NDArray[np.complex64], rows: PairRows
     ) -> NDArray[np.float32]:
         """Real matrices that multiply as the rows of a reference do.
 
@@ -58,9 +71,8 @@ class Products:
         ----------
         values : ndarray of complex64, shape (n,)
             Rows one after another, each of shape (columns, pairs).
-        layout : ndarray of int64, shape (2, n_rows + 1)
-            Where the pairs of each row begin, counted over all rows, and where its
-            values do.
+        rows : PairRows
+            From `arrange_rows`.
 
         Returns
         -------
@@ -69,24 +81,23 @@ class Products:
             conjugate row; scratch.
         """
         out = self.scratch("rows", (4 * len(values),))
-        kernels.real_rows(values, layout[0], layout[1], out)
+        kernels.real_rows(values, rows.row_start, rows.value_start, out)
         return out
 
     def row_products(
         self,
-        rows: NDArray[np.float32],
-        row_start: NDArray[np.int64],
-        value_start: NDArray[np.int64],
+        matrices: NDArray[np.float32],
+        rows: PairRows,
         data: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Multiply every row of a reference with that of the data.
 
         Parameters
         ----------
-        rows : ndarray of float32, shape (4 n,)
-            Matrices from `real_rows`.
-        row_start, value_start : ndarray of int64, shape (n_rows + 1,)
-            Its layout, on the host.
+        matrices : ndarray of float32, shape (4 n,)
+            From `real_rows`.
+        rows : PairRows
+            How they lie.
         data : ndarray of float32, shape (n_rows, 2 n_columns, n_cells)
             From `shifted_frames`; each row uses its middle columns.
 
@@ -96,14 +107,13 @@ class Products:
             Of each row, the real parts of its pairs and then the imaginary parts;
             scratch.
         """
-        shape = (2 * int(row_start[-1]), data.shape[2])
-        out = self.scratch("amplitudes", shape)
-        kernels.row_products(rows, row_start, value_start, data, out)
+        out = self.scratch("amplitudes", (rows.n_amplitudes, data.shape[2]))
+        kernels.row_products(matrices, rows.row_start, rows.value_start, data, out)
         return out
 
     def pool_orders(
         self, amplitudes: NDArray[np.float32], orders: OrderSums
-    ) -> NDArray[np.float32]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Sum rows of amplitudes into orders.
 
         Parameters
@@ -115,10 +125,30 @@ class Products:
 
         Returns
         -------
-        ndarray of float32, shape (n_orders, width, n_cells)
-            Scratch.
+        real, imaginary : ndarray of float32, shape (n_orders, width // 2, n_cells)
+            First and second half of the sums of each order; scratch.
         """
         shape = (len(orders), orders.width, amplitudes.shape[1])
         out = self.scratch("spectra", shape)
         kernels.pool_orders(amplitudes, orders.start, orders.rows, orders.phase, out)
-        return out
+        half = orders.width // 2
+        return out[:, :half], out[:, half:]
+
+    def transform_orders(
+        self,
+        part: NDArray[np.float32],
+        waves: NDArray[np.float32],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Sum the waves of all orders.
+
+        Parameters
+        ----------
+        part : ndarray of float32, shape (n_orders, n_axial, n_cells)
+            Amplitude of each wave, from `pool_orders`.
+        waves : ndarray of float32, shape (n_orders, n_azimuth)
+            Each wave over azimuth.
+        out : ndarray of float32, shape (n_axial, n_cells, n_azimuth)
+            Where to write the sums.
+        """
+        np.matmul(part.transpose(1, 2, 0), waves, out=out)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from helixnb.backend import Backend, fourier
 from helixnb.backend.arrays import array_module, to_host
+from helixnb.backend.rows import PairRows
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.pooling import Pooling
@@ -38,12 +39,8 @@ class Fan:
     box_px : int
     harmonic : ndarray of int32, shape (n_pairs,)
         Harmonic index m of each pair, pairs sorted by row.
-    row_start : ndarray of int64, shape (n_rows + 1,)
-        Pairs of row v are row_start[v]:row_start[v + 1]; on the host.
-    value_start : ndarray of int64, shape (n_rows + 1,)
-        Where each row begins in the values of a tilt; on the host.
-    layout : ndarray of int64, shape (2, n_rows + 1)
-        Both of these, where the values are.
+    rows : PairRows
+        Where each row begins, among the pairs and in the values of a tilt.
     values : list of ndarray of complex64
         Of each tilt, row after row: (columns of the row, pairs of the row), flat.
     pooling : Pooling
@@ -58,9 +55,7 @@ class Fan:
     level: SearchLevel
     box_px: int
     harmonic: NDArray[np.int32]
-    row_start: NDArray[np.int64]
-    value_start: NDArray[np.int64]
-    layout: NDArray[np.int64]
+    rows: PairRows
     values: list[NDArray[np.complex64]]
     pooling: Pooling
     ring_power: NDArray[np.float32]
@@ -72,7 +67,7 @@ class Fan:
         plane = HalfPlane(self.level.k_max)
         lengths = [plane.columns_of_row(v) for v in range(plane.n_rows)]
         columns = np.array([c.stop - c.start for c in lengths])
-        rows = int((np.diff(self.row_start) * columns).sum())
+        rows = int((np.diff(self.rows.row_start) * columns).sum())
         return 8 * rows + self.pooling.flops_per_cell
 
 
@@ -142,6 +137,7 @@ def build_fan(
     row, index = np.nonzero(kept)
     row_start = np.searchsorted(row, np.arange(plane.n_rows + 1))
     value_start, component = _rows_of_pairs(plane, index, row_start, 2 * m_max + 1)
+    rows = backend.arrange_rows(row_start, value_start)
     sent = xp.asarray(component)
     values = [h.ravel()[sent] for h in slices]
     box = grid.box_px
@@ -154,11 +150,9 @@ def build_fan(
         level=level,
         box_px=grid.box_px,
         harmonic=xp.asarray(harmonic),
-        row_start=row_start,
-        value_start=value_start,
-        layout=xp.asarray(np.stack([row_start, value_start])),
+        rows=rows,
         values=values,
-        pooling=Pooling.of_pairs(harmonic, row_start, phase, level.n_azimuth, xp),
+        pooling=Pooling.of_pairs(harmonic, rows, phase, level.n_azimuth, xp),
         ring_power=xp.stack(
             list(
                 backend.map(

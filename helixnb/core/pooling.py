@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend import Backend
-from helixnb.backend.arrays import array_module
 from helixnb.backend.orders import OrderSums
+from helixnb.backend.rows import PairRows
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Pooling:
     def of_pairs(
         cls,
         harmonic: NDArray[np.int32],
-        row_start: NDArray[np.int64],
+        rows: PairRows,
         row_phase: NDArray[np.complex64],
         n_azimuth: int,
         xp: Any = np,
@@ -65,8 +65,8 @@ class Pooling:
         ----------
         harmonic : ndarray of int32, shape (n_pairs,)
             Signed harmonic index m of each pair.
-        row_start : ndarray of int64, shape (n_rows + 1,)
-            Pairs of row v are row_start[v]:row_start[v + 1].
+        rows : PairRows
+            Tells where the amplitudes of each pair lie.
         row_phase : ndarray of complex64, shape (n_pairs, n_axial)
             exp(-2 pi i v s / D).
         n_azimuth : int
@@ -74,18 +74,14 @@ class Pooling:
         xp : module
             Array module of the result; what is given lies on the host.
         """
-        pair = np.arange(len(harmonic))
-        # Of each row, real parts of all its pairs come before imaginary ones.
-        row = np.searchsorted(row_start, pair, side="right") - 1
-        real = pair + row_start[row]
-        imaginary = real + np.diff(row_start)[row]
         m_max = int(np.abs(harmonic).max(initial=0))
         amplitude, phase = [], []
         for m in range(m_max + 1):
             chosen = np.flatnonzero(np.abs(harmonic) == m)
             sign = np.where(harmonic[chosen] < 0, -1, 1)
             turn = row_phase[chosen].T  # (n_axial, n)
-            amplitude.append(np.concatenate([real[chosen], imaginary[chosen]]))
+            parts = [rows.real[chosen], rows.imaginary[chosen]]
+            amplitude.append(np.concatenate(parts))
             blocks = [[turn.real, -turn.imag], [sign * turn.imag, sign * turn.real]]
             phase.append(np.block(blocks).astype(np.float32).ravel())
         angle = 2 * np.pi / n_azimuth * np.arange(n_azimuth // 2 + 1)
@@ -109,8 +105,8 @@ class Pooling:
 
         Parameters
         ----------
-        amplitudes : ndarray of float32, shape (2 n_pairs, n_cells)
-            Of each row, the real parts of its pairs and then the imaginary parts.
+        amplitudes : ndarray of float32, shape (rows.n_amplitudes, n_cells)
+            Real and imaginary parts of the pairs.
         backend : Backend
             Where it runs.
 
@@ -119,11 +115,10 @@ class Pooling:
         even, odd : ndarray of float32, shape (n_axial, n_cells, n_azimuth // 2 + 1)
             L(phi) = even + odd and L(-phi) = even - odd; scratch of the backend.
         """
-        xp, n_axial = array_module(amplitudes), self.orders.width // 2
-        spectra = backend.pool_orders(amplitudes, self.orders)
+        n_axial = self.orders.width // 2
+        real, imaginary = backend.pool_orders(amplitudes, self.orders)
         shape = (n_axial, amplitudes.shape[1], self.cosine.shape[1])
         even, odd = backend.scratch("even", shape), backend.scratch("odd", shape)
-        real, imaginary = spectra[:, :n_axial], spectra[:, n_axial:]
-        xp.matmul(real.transpose(1, 2, 0), self.cosine, out=even)
-        xp.matmul(imaginary.transpose(1, 2, 0), self.sine, out=odd)
+        backend.transform_orders(real, self.cosine, even)
+        backend.transform_orders(imaginary, self.sine, odd)
         return even, odd

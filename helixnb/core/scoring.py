@@ -183,24 +183,20 @@ def score_cells(
     out = backend.scratch("tables", shape)
     highest = xp.empty(len(cells), np.float32)
     starts = cells.tilt_starts(level.n_tilt)
-    bytes_each = frames.data[:, 0].nbytes + 16 * len(fan.harmonic) + 8 * out[0].size
+    bytes_each = frames.data[:, 0].nbytes + 8 * fan.rows.n_amplitudes + 8 * out[0].size
     for tilt in range(level.n_tilt):
         if starts[tilt] == starts[tilt + 1]:
             continue
-        matrices = backend.real_rows(fan.values[tilt], fan.layout)
+        matrices = backend.real_rows(fan.values[tilt], fan.rows)
         for rows in backend.blocks(starts[tilt], starts[tilt + 1], bytes_each):
             frame = frames.of_cell[rows]
-            data = backend.shifted_frames(
-                frames.data, frame, shift_phase, cells.shift[rows]
-            )
-            amplitudes = backend.row_products(
-                matrices, fan.row_start, fan.value_start, data
+            amplitudes = backend.shifted_products(
+                matrices, fan.rows, frames.data, frame, shift_phase, cells.shift[rows]
             )
             even, odd = fan.pooling.waves(amplitudes, backend)
             offset = ring_weight[frame] @ fan.ring_power[tilt]
             offset -= log_prior[rows, None]
-            backend.unfold_azimuths(even, odd, offset, power, out[rows])
-            out[rows].reshape(len(frame), -1).max(1, out=highest[rows])
+            backend.unfold_azimuths(even, odd, offset, power, out[rows], highest[rows])
     return out, highest
 
 

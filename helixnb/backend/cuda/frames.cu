@@ -66,21 +66,34 @@ extern "C" __global__ void turn_frames(
     power[i] = ctf * ctf * weight;
 }
 
-// out[v, 2 c + (0, 1), i] = real and imaginary part of
-// data[v, frame[i], c] * phase[shift[i], c].
+// Lines out[2 l + (0, 1), i] = real and imaginary part of
+// data[v, frame[i], c] * phase[shift[i], c] for the columns c of some rows v. A tile is v,
+// its first column, up to 16 columns, and the first l. A block moves a tile for 32 i:
+// threads read along the columns and write along i, both of which lie side by side.
 extern "C" __global__ void shift_frames(
     const float2* data, const Index* frame, const float2* phase, const int* shift,
-    Index n_rows, Index n_frames, Index n_columns, Index n, float* out)
+    const Index* tiles, Index n_frames, Index n_columns, Index n, float* out)
 {
-    const Index i = thread_number();
-    if (i >= n_rows * n * n_columns) return;
-    const Index item = i % n;
-    const Index column = i / n % n_columns;
-    const Index v = i / n / n_columns;
-    const float2 moved = times(
-        data[(v * n_frames + frame[item]) * n_columns + column],
-        phase[(Index)shift[item] * n_columns + column]);
-    float* target = out + (v * n_columns + column) * 2 * n + item;
-    target[0] = moved.x;
-    target[n] = moved.y;
+    __shared__ float2 moved[16][33];
+    const int blocks = (int)((n + 31) / 32);
+    const Index* tile = tiles + 4 * (Index)(blockIdx.x / blocks);
+    const Index first = 32 * (Index)(blockIdx.x % blocks);
+    const Index v = tile[0], begin = tile[1], line = tile[3];
+    const int count = (int)tile[2], items = n - first < 32 ? (int)(n - first) : 32;
+    for (int k = threadIdx.x; k < 16 * items; k += blockDim.x) {
+        const int c = k % 16, j = k / 16;
+        if (c >= count) continue;
+        const Index column = begin + c, item = first + j;
+        moved[c][j] = times(
+            data[(v * n_frames + frame[item]) * n_columns + column],
+            phase[(Index)shift[item] * n_columns + column]);
+    }
+    __syncthreads();
+    for (int k = threadIdx.x; k < 32 * count; k += blockDim.x) {
+        const int c = k / 32, j = k % 32;
+        if (j >= items) continue;
+        float* target = out + 2 * (line + c) * n + first + j;
+        target[0] = moved[c][j].x;
+        target[n] = moved[c][j].y;
+    }
 }

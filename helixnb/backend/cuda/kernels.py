@@ -8,11 +8,11 @@ in, and launches go to whatever can run the kernels.
 from __future__ import annotations
 
 from importlib import resources
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
+from helixnb.backend.cuda.rows import BatchedRows
 from helixnb.backend.interpolation import fan_table, image_table
 from helixnb.backend.loops import NEGLIGIBLE
 from helixnb.backend.orders import OrderSums
@@ -34,6 +34,9 @@ THREADS = 128
 
 SHIFTS_AT_ONCE = 8
 """Sums of a thread of `pool_orders`, which has as many registers for them."""
+
+ITEMS_AT_ONCE = 32
+"""Copies of a frame that one block of `shift_frames` moves."""
 
 
 class Launch(Protocol):
@@ -194,7 +197,7 @@ class Kernels:
         return self.xp.empty(shape, np.float32)
 
     def unfold_azimuths(
-        self, even: Any, odd: Any, offset: Any, power: float, out: Any
+        self, even: Any, odd: Any, offset: Any, power: float, out: Any, highest: Any
     ) -> None:
         """Write score tables from their even and odd parts; see `loops`."""
         self._each_block(
@@ -206,60 +209,78 @@ class Kernels:
             float(power),
             *out.shape,
             out,
+            highest,
         )
 
-    def shifted_frames(self, data: Any, frame: Any, phase: Any, shift: Any) -> Any:
-        """Copy frames and move each across the filament; see `loops`."""
-        n_rows, n_frames, n_columns = data.shape
-        out = self.xp.empty((n_rows, 2 * n_columns, len(frame)), np.float32)
-        self._each(
-            "shift_frames",
-            out.size // 2,
-            self._contiguous(data, np.complex64),
-            self._contiguous(frame, np.int64),
-            self._contiguous(phase, np.complex64),
-            self._contiguous(shift, np.int32),
-            n_rows,
-            n_frames,
-            n_columns,
-            len(frame),
-            out,
-        )
-        return out
+    def arrange_rows(self, row_start: Any, value_start: Any) -> BatchedRows:
+        """Part the rows of a reference into batches; see `products`."""
+        return BatchedRows.arranged(row_start, value_start, self.xp)
 
-    def real_rows(self, values: Any, layout: Any) -> Any:
+    def real_rows(self, values: Any, rows: BatchedRows) -> Any:
         """Real matrices that multiply as the rows of a reference; see `products`."""
-        out = self.xp.empty(4 * len(values), np.float32)
+        out = self.xp.zeros(4 * rows.n_values, np.float32)
         self._each(
             "real_rows",
             len(values),
             self._contiguous(values, np.complex64),
-            self._contiguous(layout, np.int64),
-            layout.shape[1] - 1,
+            rows.places,
+            rows.places.shape[1] - 1,
             len(values),
             out,
         )
         return out
 
-    def row_products(
-        self, rows: Any, row_start: Any, value_start: Any, data: Any
+    def shifted_products(
+        self,
+        matrices: Any,
+        rows: BatchedRows,
+        data: Any,
+        frame: Any,
+        phase: Any,
+        shift: Any,
     ) -> Any:
-        """Multiply every row of a reference with that of the data; see `products`."""
-        out = self.xp.empty((2 * int(row_start[-1]), data.shape[2]), np.float32)
-        for v, (first, last) in enumerate(pairwise(value_start.tolist())):
-            if first == last:
-                continue
-            of_row = out[2 * row_start[v] : 2 * row_start[v + 1]]
-            matrix = rows[4 * first : 4 * last].reshape(len(of_row), -1)
-            begin = (data.shape[1] - matrix.shape[1]) // 2
-            columns = data[v, begin : begin + matrix.shape[1]]
-            self.xp.matmul(matrix, columns, out=of_row)
+        """Multiply rows of a reference with those of moved frames; see `products`."""
+        n = len(frame)
+        lines = self._shifted_lines(rows, data, frame, phase, shift)
+        out = self.xp.empty((rows.n_amplitudes, n), np.float32)
+        for some in rows.batches:
+            high, wide = 2 * some.pairs, 2 * some.columns
+            value, line, amplitude = some[3:]
+            size = some.n_rows * high * wide
+            self.xp.matmul(
+                matrices[4 * value : 4 * value + size].reshape(-1, high, wide),
+                lines[2 * line : 2 * line + some.n_rows * wide].reshape(-1, wide, n),
+                out=out[amplitude : amplitude + some.n_rows * high].reshape(
+                    -1, high, n
+                ),
+            )
         return out
 
-    def pool_orders(self, amplitudes: Any, orders: OrderSums) -> Any:
+    def _shifted_lines(
+        self, rows: BatchedRows, data: Any, frame: Any, phase: Any, shift: Any
+    ) -> Any:
+        """Real and imaginary parts of moved columns, (2 n_lines, n), row after row."""
+        n_columns, n = data.shape[2], len(frame)
+        out = self.xp.empty((2 * rows.n_lines, n), np.float32)
+        self._each_block(
+            "shift_frames",
+            len(rows.tiles) * -(-n // ITEMS_AT_ONCE),
+            self._contiguous(data, np.complex64),
+            self._contiguous(frame, np.int64),
+            self._contiguous(phase, np.complex64),
+            self._contiguous(shift, np.int32),
+            rows.tiles,
+            data.shape[1],
+            n_columns,
+            n,
+            out,
+        )
+        return out
+
+    def pool_orders(self, amplitudes: Any, orders: OrderSums) -> tuple[Any, Any]:
         """Sum rows of amplitudes into orders; see `products`."""
         n_cells, width = amplitudes.shape[1], orders.width
-        out = self.xp.empty((len(orders), width, n_cells), np.float32)
+        out = self.xp.empty((2, len(orders), width // 2, n_cells), np.float32)
         tiles = -(-width // SHIFTS_AT_ONCE)
         self._each_block(
             "pool_orders",
@@ -268,12 +289,19 @@ class Kernels:
             self._contiguous(orders.start, np.int64),
             self._contiguous(orders.rows, np.int64),
             self._contiguous(orders.phase, np.float32),
+            len(orders),
             tiles,
             width,
             n_cells,
             out,
         )
-        return out
+        return out[0], out[1]
+
+    def transform_orders(self, part: Any, waves: Any, out: Any) -> None:
+        """Sum the waves of all orders, in one product; see `products`."""
+        # Transposed, which the library takes as it is.
+        amplitudes = part.reshape(len(part), -1).T
+        self.xp.matmul(amplitudes, waves, out=out.reshape(-1, waves.shape[1]))
 
     def exponentiate(
         self, tables: Any, highest: Any, state: Any, n_states: int

@@ -3,23 +3,41 @@
 // One block of threads a table: where in its table a thread is follows from small
 // numbers, for a GPU divides large ones slowly.
 
+// The larger of two numbers; not a number if one of them is none.
+__device__ inline float larger(float a, float b)
+{
+    return b > a || b != b ? b : a;
+}
+
 // Scores over a whole turn from their even and odd part over half of it, h azimuths
 // from 0: out[i, s, a] = power (even[s, i, a] + odd[s, i, a] - offset[i, a]), and beyond
-// half a turn the same at n_azimuth - a with the odd part subtracted.
+// half a turn the same at n_azimuth - a with the odd part subtracted. highest[i] is the
+// largest of table i, or not a number where one of its scores is none.
 extern "C" __global__ void unfold_azimuths(
     const float* even, const float* odd, const float* offset, double power, Index n,
-    Index n_axial, Index n_azimuth, float* out)
+    Index n_axial, Index n_azimuth, float* out, float* highest)
 {
+    __shared__ float most[128];
     const Index i = blockIdx.x;
+    const int thread = threadIdx.x;
+    float high = -1.0f / 0.0f;
     const int width = (int)n_azimuth, half = width / 2 + 1;
     const int size = (int)n_axial * width;
-    for (int k = threadIdx.x; k < size; k += blockDim.x) {
+    for (int k = thread; k < size; k += blockDim.x) {
         const int s = k / width, a = k - s * width;
         const bool beyond = a >= half;
         const Index from = (s * n + i) * half + (beyond ? width - a : a);
         const float wave = beyond ? even[from] - odd[from] : even[from] + odd[from];
-        out[i * size + k] = (float)power * (wave - offset[i * width + a]);
+        const float score = (float)power * (wave - offset[i * width + a]);
+        out[i * size + k] = score;
+        high = larger(high, score);
     }
+    most[thread] = high;
+    for (int others = blockDim.x / 2; others > 0; others /= 2) {
+        __syncthreads();
+        if (thread < others) most[thread] = larger(most[thread], most[thread + others]);
+    }
+    if (thread == 0) highest[i] = most[0];
 }
 
 // tables[i, j] becomes exp(tables[i, j] - highest[i]), where height[i] is not 0.
