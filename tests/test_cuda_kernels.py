@@ -16,6 +16,7 @@ from helixnb.backend import get_backend, polar
 from helixnb.backend.arrays import to_host
 from helixnb.backend.cuda.rows import BatchedRows
 from helixnb.backend.orders import OrderSums
+from helixnb.backend.phases import random_phases
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.images import normalise, padded_transforms
 
@@ -389,6 +390,21 @@ def test_products_over_shells(device: Any, rng: np.random.Generator, box: int) -
     for row, sums in zip(found, expected, strict=True):
         size = np.abs(sums) if sums is not expected[2] else scale
         assert (np.abs(row - sums) < 1e-5 * size).all()
+
+
+@pytest.mark.parametrize("box", [12, 15])
+@pytest.mark.parametrize("start", [1, 4, 30])
+def test_random_phases(
+    device: Any, rng: np.random.Generator, box: int, start: int
+) -> None:
+    """The same on all devices; from shell 30 on there is nothing in these boxes."""
+    spectrum = np.fft.rfftn(rng.standard_normal((box, box, box))).astype(np.complex64)
+    seed = int(rng.integers(2**63))
+    expected = random_phases(spectrum, start, seed)
+    found = random_phases(device.xp.asarray(spectrum), start, seed)
+    _close(to_host(found), expected, 1e-6)
+    kept = np.isclose(expected, spectrum, atol=1e-5).mean()
+    assert kept == 1 if start == 30 else kept < 0.2
 
 
 @pytest.mark.parametrize("box", [20, 27])

@@ -7,12 +7,13 @@ import pytest
 import scipy.fft as sfft
 from numpy.typing import NDArray
 
+from helixnb.backend.phases import random_phases
 from helixnb.core.fsc import (
     RANDOMISE_BELOW,
     FSCMasks,
     HalfMapFSC,
     NoiseSubstitution,
-    _randomise,
+    _randomised,
     first_below,
     half_map_fsc,
     resolution_A,
@@ -105,7 +106,7 @@ def test_randomised_phases_keep_amplitudes_and_the_low_resolution(
 ) -> None:
     box, start = 24, 6
     spectrum = sfft.rfftn(_noise(rng, box))
-    mixed = sfft.rfftn(_randomise(spectrum, start, box, rng))
+    mixed = sfft.rfftn(_randomised(spectrum, start, rng))
     scale = np.abs(spectrum).max()
     np.testing.assert_allclose(np.abs(mixed), np.abs(spectrum), atol=1e-4 * scale)
     low = shell_index(box) < start
@@ -113,8 +114,30 @@ def test_randomised_phases_keep_amplitudes_and_the_low_resolution(
     curve = shell_correlation(mixed, spectrum, box)
     assert np.abs(curve[start + 1 :]).max() < 0.25
     # Drawn anew for each half, or they would agree with each other.
-    other = sfft.rfftn(_randomise(spectrum, start, box, rng))
+    other = sfft.rfftn(_randomised(spectrum, start, rng))
     assert np.abs(shell_correlation(mixed, other, box)[start + 1 :]).max() < 0.25
+
+
+@pytest.mark.parametrize("box", [12, 13])
+def test_random_phases_are_those_of_a_real_map(
+    box: int, rng: np.random.Generator
+) -> None:
+    """Mates stay conjugate, and phases of all components uniform and independent."""
+    spectrum = sfft.rfftn(_noise(rng, box))
+    drawn = np.array([random_phases(spectrum, 3, seed) for seed in range(400)])
+    shape = (box,) * 3
+    for mixed in drawn[:3]:
+        again = sfft.rfftn(sfft.irfftn(mixed, shape))
+        np.testing.assert_allclose(again, mixed, atol=1e-4)
+    beyond = shell_index(box) >= 3
+    waves = (drawn / np.abs(spectrum))[:, beyond]
+    # The standard deviation of these means is 1 / 20, and of products as well.
+    assert np.abs(waves.mean(0)).max() < 0.25
+    own = np.abs(waves.imag).max(0) < 1e-6
+    assert own.sum() == (7 if box % 2 == 0 else 0)
+    assert np.abs((waves**2).mean(0)[~own]).max() < 0.25
+    assert np.abs((waves[:, 1:] * waves[:, :-1].conj()).mean(0)).max() < 0.25
+    assert np.abs((waves[1:] * waves[:-1].conj()).mean(0)).max() < 0.25
 
 
 def test_correction_removes_what_a_tight_mask_pretends(
@@ -198,6 +221,23 @@ def _naive_fsc(first: NDArray, second: NDArray) -> NDArray[np.float64]:
     return curve
 
 
+def _naive_waves(box: int, seed: int) -> NDArray[np.complex128]:
+    """Waves of random phase for the full transform, SplitMix64 in Python's integers."""
+    waves, width = np.zeros((box, box, box), complex), box // 2 + 1
+    for place in np.ndindex(waves.shape):
+        mate = tuple(-i % box for i in place)
+        stored = [p for p in (place, mate) if p[2] < width]
+        first = min(stored)
+        number = (first[0] * box + first[1]) * width + first[2]
+        bits = (seed + (number + 1) * 0x9E3779B97F4A7C15) % 2**64
+        bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        bits = (bits ^ bits >> 27) * 0x94D049BB133111EB % 2**64
+        bits ^= bits >> 31
+        turns = (bits >> 63) / 2 if place == mate else (bits >> 40) / 2**24
+        waves[place] = np.exp(2j * np.pi * (turns if first == place else -turns))
+    return waves
+
+
 @pytest.mark.parametrize("box", [20, 21])
 def test_every_curve_equals_its_plain_form_in_double_precision(
     box: int, rng: np.random.Generator
@@ -219,7 +259,7 @@ def test_every_curve_equals_its_plain_form_in_double_precision(
         expected = _naive_fsc(first * mask, second * mask)
         np.testing.assert_allclose(getattr(found, name), expected, atol=2e-5)
 
-    # Phases of white noise, drawn in the same order, from the shell on.
+    # Phases by the place of a component, of the same two seeds, from the shell on.
     start = int(np.flatnonzero(found.unmasked < RANDOMISE_BELOW)[0])
     assert noise.from_shell == start
     draws = np.random.default_rng(5)
@@ -228,8 +268,7 @@ def test_every_curve_equals_its_plain_form_in_double_precision(
     scrambled = []
     for volume in (first, second):
         spectrum = np.fft.fftn(volume.astype(float))
-        white = np.fft.fftn(draws.standard_normal((box,) * 3, np.float32).astype(float))
-        phased = np.abs(spectrum) * white / np.abs(white)
+        phased = np.abs(spectrum) * _naive_waves(box, int(draws.integers(2**63)))
         mixed = np.where(shell < start, spectrum, phased)
         scrambled.append(np.fft.ifftn(mixed).real)
     for mask, of, curve, corrected in (

@@ -53,6 +53,9 @@ class Device(Protocol):
             |F|^2, |G|^2, Re F conj(G), |F| |G| and (|F| |G|)^2.
         """
 
+    def random_phases(self, spectrum: Any, start: int, seed: int) -> Any:
+        """Give the components beyond a radius random phases; see `phases`."""
+
     def move_and_blur(
         self,
         spectrum: Any,

@@ -15,7 +15,7 @@ from numba import njit
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def _sine(turns):  # type: ignore[no-untyped-def]
+def sine(turns):  # type: ignore[no-untyped-def]
     """Sine of an angle in turns to 1e-7, by its series: a call would stay scalar."""
     r = turns - np.floor(turns + 0.5)
     if r > 0.25:
@@ -61,7 +61,7 @@ def turn_frames(  # type: ignore[no-untyped-def]
                 ky = cos_psi * u + sin_psi * v
                 s2 = kx * kx + ky * ky
                 bend = mean * s2 + (kx * kx - ky * ky) * cos_2a + 2 * kx * ky * sin_2a
-                ctf = _sine(first * bend - second * s2 * s2 + offset)
+                ctf = sine(first * bend - second * s2 * s2 + offset)
                 factor[column] = ctf * weight[column]
                 energy[column] = ctf * ctf * weight[column]
             frame = data[v, f]

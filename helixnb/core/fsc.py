@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from helixnb.backend import fourier, kernels
 from helixnb.backend.arrays import array_module, device_of, to_host
+from helixnb.backend.phases import random_phases
 
 THRESHOLD = 0.143
 """FSC at which the resolution is read (Rosenthal and Henderson 2003,
@@ -276,7 +277,7 @@ def half_map_fsc(
     substitution = None
     if rng is not None:
         start = first_below(unmasked, RANDOMISE_BELOW)
-        noise = [_randomise(spectrum, start, box, rng) for spectrum in spectra]
+        noise = [_randomised(spectrum, start, rng) for spectrum in spectra]
         cylinder = _masked(noise[0], noise[1], masks.cylinder)
         tight = _masked(noise[0], noise[1], masks.tight)
         substitution = NoiseSubstitution(
@@ -319,16 +320,14 @@ def _corrected(
     return curve
 
 
-def _randomise(
-    spectrum: NDArray[np.complex64], start: int, box: int, rng: np.random.Generator
+def _randomised(
+    spectrum: NDArray[np.complex64], start: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Map with the phases from shell `start` taken from real white noise."""
-    xp = array_module(spectrum)
-    drawn = xp.asarray(rng.standard_normal((box, box, box), np.float32))
-    noise = fourier.rfftn(drawn, workers=-1)
-    noise *= xp.abs(spectrum) / xp.maximum(xp.abs(noise), 1e-20)
-    noise = xp.where(shells_like(spectrum, box) < start, spectrum, noise)
-    return xp.asarray(fourier.irfftn(noise, (box, box, box), workers=-1), np.float32)
+    """Map with random phases from shell `start` on."""
+    noise = random_phases(spectrum, start, int(rng.integers(2**63)))
+    shape = (len(noise),) * 3
+    xp = array_module(noise)
+    return xp.asarray(fourier.irfftn(noise, shape, workers=-1), np.float32)
 
 
 def first_below(curve: NDArray[np.float64], threshold: float) -> int:

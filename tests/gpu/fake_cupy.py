@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from helixnb.backend.cuda import kernels
+from helixnb.backend.cuda import kernels, maps
 from tests.gpu import strict
 from tests.gpu.host_cuda import launcher, written_arguments
 
@@ -392,7 +392,7 @@ class _RawModule:
     def get_function(self, name: str) -> Any:
         def run(grid: tuple[int], block: tuple[int], arguments: tuple) -> None:
             assert isinstance(arguments, tuple)
-            assert block == (kernels.THREADS,)
+            assert block == (maps.THREADS,)
             arrays = {
                 i: argument._values
                 for i, argument in enumerate(arguments)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb.backend.cuda.kernels import THREADS, source
+from helixnb.backend.cuda.kernels import source
+from helixnb.backend.cuda.maps import THREADS
 
 HEADER = Path(__file__).with_name("host_cuda.h")
 _KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')

@@ -23,7 +23,8 @@ import cupyx.scipy.fft
 import cupyx.scipy.ndimage
 
 from helixnb.backend.arrays import ArrayKind, register
-from helixnb.backend.cuda.kernels import THREADS, Kernels, source
+from helixnb.backend.cuda.kernels import Kernels, source
+from helixnb.backend.cuda.maps import THREADS
 from helixnb.backend.cuda.transforms import batched, length_within
 from helixnb.backend.pipeline import in_order
 from helixnb.errors import InputError

@@ -8,10 +8,11 @@ in, and launches go to whatever can run the kernels.
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from helixnb.backend.cuda.maps import THREADS, Launch, MapKernels
 from helixnb.backend.cuda.rows import BatchedRows
 from helixnb.backend.interpolation import fan_table, image_table
 from helixnb.backend.loops import NEGLIGIBLE
@@ -26,11 +27,9 @@ SOURCES = (
     "filaments.cu",
     "sums.cu",
     "shells.cu",
+    "phases.cu",
 )
 """Compiled as one text, in this order."""
-
-THREADS = 128
-"""Threads of a block; `weigh_tables` adds up as many shares."""
 
 SHIFTS_AT_ONCE = 8
 """Sums of a thread of `pool_orders`, which has as many registers for them."""
@@ -39,30 +38,13 @@ ITEMS_AT_ONCE = 32
 """Copies of a frame that one block of `shift_frames` moves."""
 
 
-class Launch(Protocol):
-    """Runs a kernel by its name."""
-
-    def __call__(self, name: str, n_blocks: int, *arguments: Any) -> None:
-        """Run it.
-
-        Parameters
-        ----------
-        name : str
-            Of the kernel.
-        n_blocks : int
-            Blocks of `THREADS` threads, at least 1.
-        *arguments
-            Contiguous arrays, and Python's int and float.
-        """
-
-
 def source() -> str:
     """Text of all kernels."""
     folder = resources.files(__package__)
     return "\n".join((folder / name).read_text("utf-8") for name in SOURCES)
 
 
-class Kernels:
+class Kernels(MapKernels):
     """The loops of a backend on one device.
 
     Parameters
@@ -74,23 +56,9 @@ class Kernels:
     """
 
     def __init__(self, xp: Any, launch: Launch) -> None:
-        self.xp = xp
-        self._launch = launch
+        super().__init__(xp, launch)
         self._image_table = xp.asarray(image_table())
         self._fan_table = xp.asarray(fan_table())
-
-    def _each(self, name: str, n: int, *arguments: Any) -> None:
-        """Launch one thread for each of n values."""
-        if n:
-            self._launch(name, -(-n // THREADS), *arguments)
-
-    def _each_block(self, name: str, n: int, *arguments: Any) -> None:
-        """Launch n blocks."""
-        if n:
-            self._launch(name, n, *arguments)
-
-    def _contiguous(self, array: Any, dtype: Any) -> Any:
-        return self.xp.ascontiguousarray(array, dtype=dtype)
 
     def filament_frames(
         self,
@@ -401,36 +369,6 @@ class Kernels:
             out,
         )
         return out
-
-    def sparse_product(self, matrix: tuple[Any, Any, Any], values: Any) -> Any:
-        """Sparse matrix times each row of a complex array; see `arrays`."""
-        start, column, weight = matrix
-        n_batch, n_columns = values.shape
-        n_rows = len(start) - 1
-        out = self.xp.empty((n_batch, n_rows), np.complex64)
-        values = self._contiguous(values, np.complex64)
-        sizes = (n_batch, n_rows, n_columns)
-        self._each(
-            "sparse_product", out.size, start, column, weight, values, *sizes, out
-        )
-        return out
-
-    def shell_products(self, first: Any, second: Any) -> Any:
-        """Sum products of two transforms over shells; see `arrays`."""
-        box = first.shape[0]
-        n_shells = box // 2 + 1
-        # Planes apart first, so that no two threads add to the same sum.
-        sums = self.xp.empty((box, n_shells, 5), np.float64)
-        self._each(
-            "shell_products",
-            box * n_shells,
-            self._contiguous(first, np.complex64),
-            self._contiguous(second, np.complex64),
-            box,
-            n_shells,
-            sums,
-        )
-        return sums.sum(0).T
 
     def _groups(self, group: Any, n_groups: int) -> tuple[Any, Any]:
         """Members sorted by group in their own order, and where each group begins."""
