@@ -15,7 +15,7 @@ import pytest
 
 from helixnb.backend import fourier, polar
 from helixnb.backend.arrays import to_host
-from helixnb.backend.cuda import transforms
+from helixnb.backend.cuda import staging, transforms
 from helixnb.errors import InputError
 from tests.gpu import fake_cupy, strict
 from tests.gpu.fake_cupy import Machine, fake_device
@@ -134,6 +134,39 @@ def test_two_sessions_share_a_device(module: Any, machine: Machine) -> None:
     for name in (0, 100):
         assert (totals[name] == 2 * sum(range(name, name + 8))).all()
     assert not machine.races
+
+
+def test_images_are_sent_through_little_pinned_memory(
+    module: Any, machine: Machine, rng: np.random.Generator, monkeypatch: Any
+) -> None:
+    """Of any length and type, in pieces; what was sent may be changed at once."""
+    monkeypatch.setattr(staging, "STAGED_BYTES", 4096)
+    backend = module.CUDA(0)
+
+    def work(n: int) -> tuple[Any, Any]:
+        values = np.random.default_rng(n).integers(0, 99, (n, 3)).astype(np.int16)
+        sent = backend.upload(values[::2])
+        kept = values[::2].copy()
+        values[:] = -1
+        return sent, kept
+
+    with backend.active():
+        for sent, kept in backend.map(work, [0, 1, 2, 700, 5000, 8192, 40]):
+            assert sent.dtype == np.int16
+            np.testing.assert_array_equal(to_host(sent), kept)
+    assert machine.pinned_bytes <= module.WORKERS * 2 * 4096
+    assert not machine.races
+
+
+def test_pinned_memory_that_is_filled_too_early_is_seen(
+    module: Any, machine: Machine, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(staging, "STAGED_BYTES", 4096)
+    monkeypatch.setattr(fake_cupy.Event, "synchronize", lambda _: None)
+    backend = module.CUDA(0)
+    with backend.active():
+        _send(backend, 3 * 4096)
+    assert machine.races == ["pinned memory is filled while it is still sent"]
 
 
 def test_races_are_seen(module: Any, machine: Machine) -> None:

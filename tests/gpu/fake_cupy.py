@@ -64,6 +64,10 @@ class Stream:
         self.done = self.given
         self.machine.waits["synchronize"] += 1
 
+    def has_done(self, work: int) -> None:
+        """Know that some of its work is done, and so all before."""
+        self.done = max(self.done, work)
+
     def waits_for(self, other: Stream, work: int) -> bool:
         """Whether what is given now comes after some work of another stream."""
         if other is self or other.done >= work:
@@ -72,6 +76,27 @@ class Stream:
         return (other.null or self.null) and not (
             self.non_blocking or other.non_blocking
         )
+
+
+class Event:
+    """A place in the work of a stream, once recorded."""
+
+    def __init__(
+        self, machine: Machine, block: bool = False, disable_timing: bool = False
+    ) -> None:
+        self._machine = machine
+        self._at: tuple[Stream, int] | None = None
+
+    def record(self) -> None:
+        """Mark what the stream of this thread was given."""
+        stream = self._machine.stream
+        self._at = stream, stream.given
+
+    def synchronize(self) -> None:
+        """Wait for what is marked."""
+        if self._at is not None:
+            self._at[0].has_done(self._at[1])
+            self._machine.waits["event"] += 1
 
 
 @dataclass
@@ -131,6 +156,8 @@ class Machine(strict.Watch):
         self.waits = collections.Counter[str]()
         self.plans: set[Any] = set()
         self.sent_bytes = self.fetched_bytes = self.fetches = 0
+        self.pinned_bytes = 0
+        self.sources: dict[int, tuple[Stream, int]] = {}
 
     def _null_stream(self, device: int) -> Stream:
         self.here.devices.append(device)
@@ -242,9 +269,19 @@ class Machine(strict.Watch):
         with self.lock:
             self.sent_bytes += n_bytes
 
+    def staged(self, source: np.ndarray) -> None:
+        """Count what is sent from pinned memory, and see that it was free."""
+        with self.lock:
+            self.sent_bytes += source.nbytes
+            stream, work = self.sources.get(source.ctypes.data, (self.stream, 0))
+            if stream.done < work:
+                self.races.append("pinned memory is filled while it is still sent")
+            self.sources[source.ctypes.data] = self.stream, self.stream.given + 1
+
     def fetched(self, n_bytes: int) -> None:
         """Count what is fetched, which waits for it."""
         with self.lock:
+            self.stream.given += 1
             self.stream.done = self.stream.given
             self.fetches += 1
             self.fetched_bytes += n_bytes
@@ -444,10 +481,19 @@ def _cupy(machine: Machine, library: ctypes.CDLL) -> dict[str, Any]:
         getDeviceCount=lambda: machine.n_devices,
         getDeviceProperties=properties,
     )
+
+    def alloc_pinned_memory(size: int) -> bytearray:
+        machine.pinned_bytes += size
+        return bytearray(size)
+
     cuda = types.SimpleNamespace(
         runtime=_Checked("cupy.cuda.runtime", runtime),
         Device=_made("cupy.cuda.Device", lambda device: _Device(machine, device)),
         Stream=_made("cupy.cuda.Stream", lambda **how: Stream(machine, **how)),
+        Event=_made("cupy.cuda.Event", lambda **how: Event(machine, **how)),
+        alloc_pinned_memory=_checked(
+            "cupy.cuda.alloc_pinned_memory", alloc_pinned_memory
+        ),
         get_current_stream=lambda: _Checked("cupy.cuda.Stream", machine.stream),
         memory=types.SimpleNamespace(OutOfMemoryError=FakeOutOfMemoryError),
     )
@@ -471,6 +517,10 @@ def _cupy(machine: Machine, library: ctypes.CDLL) -> dict[str, Any]:
     )
     cupy.get_default_memory_pool = lambda: _Checked(
         "cupy.cuda.MemoryPool", _Pool(machine)
+    )
+    cupy.get_default_pinned_memory_pool = lambda: _Checked(
+        "cupy.cuda.PinnedMemoryPool",
+        types.SimpleNamespace(free_all_blocks=lambda: None),
     )
     cupyx, scipy = types.ModuleType("cupyx"), types.ModuleType("cupyx.scipy")
     fft: Any = _FFT(machine)

@@ -23,6 +23,7 @@ WHOLE = {
     "cupy.cuda.Device": cupy.cuda.Device,
     "cupy.cuda.Event": cupy.cuda.Event,
     "cupy.cuda.MemoryPool": cupy.cuda.MemoryPool,
+    "cupy.cuda.PinnedMemoryPool": cupy.cuda.PinnedMemoryPool,
     "cupy.cuda.Stream": cupy.cuda.Stream,
     "cupy.cuda.memory.OutOfMemoryError": cupy.cuda.memory.OutOfMemoryError,
     "cupy.fft.config": cupy.fft.config,
@@ -34,7 +35,9 @@ WHOLE = {
 
 SINGLE = {
     "cupy.cuda.Device": cupy.cuda.Device,
+    "cupy.cuda.Event": cupy.cuda.Event,
     "cupy.cuda.Stream": cupy.cuda.Stream,
+    "cupy.cuda.alloc_pinned_memory": cupy.cuda.alloc_pinned_memory,
     "cupy.cuda.get_current_stream": cupy.cuda.get_current_stream,
     "cupy.cuda.memory.OutOfMemoryError": cupy.cuda.memory.OutOfMemoryError,
     **{

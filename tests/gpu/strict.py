@@ -65,6 +65,9 @@ class Watch:
     def sent(self, n_bytes: int) -> None:
         """Copy from the host."""
 
+    def staged(self, source: np.ndarray) -> None:
+        """Begin to copy from memory of the host, which must stay as it is."""
+
     def fetched(self, n_bytes: int) -> None:
         """Copy to the host."""
 
@@ -165,6 +168,14 @@ class Strict:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._values[_index(key)] = _plain(value)
+        watch.wrote(self._values)
+
+    def set(self, source: np.ndarray) -> None:
+        """Begin to copy from pinned memory of the host."""
+        assert source.dtype == self._values.dtype
+        assert source.shape == self._values.shape
+        self._values[...] = source
+        watch.staged(source)
         watch.wrote(self._values)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,9 +1,9 @@
 """One GPU: its arrays from CuPy, its memory, its streams. The only import of CuPy.
 
 Chunks of images are worked on by two threads, each with a stream of its own, so that
-one is read and sent while the other is computed. CuPy stages what it sends in pinned
-memory, which is free again when the copy has ended, and keeps the plans of Fourier
-transforms, for each thread; both threads live as long as the backend does. Their
+one is read and sent while the other is computed. Each has its own pinned memory to send
+images through (`staging`) and keeps its plans of Fourier transforms; both threads live
+as long as the backend does. Their
 streams do not wait for the thread that hands out the chunks, nor it for them, except
 where a result changes hands.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ import cupyx.scipy.ndimage
 from helixnb.backend.arrays import ArrayKind, register
 from helixnb.backend.cuda.kernels import Kernels, source
 from helixnb.backend.cuda.maps import THREADS
+from helixnb.backend.cuda.staging import Staging
 from helixnb.backend.cuda.transforms import batched, length_within
 from helixnb.backend.pipeline import in_order
 from helixnb.errors import InputError
@@ -117,6 +119,7 @@ class CUDA(Kernels):
             super().__init__(cupy, _launcher(module))
             _try_libraries()
         self._shrunk = 1.0
+        self._own = threading.local()
         self._budget = self.free_bytes()
         self._threads = ThreadPoolExecutor(
             WORKERS, thread_name_prefix=self.name, initializer=self._begin_thread
@@ -149,6 +152,8 @@ class CUDA(Kernels):
         """Make this GPU the one that array functions of this thread use."""
         with self._device:
             cupy.fft.config.get_plan_cache().set_size(_PLANS)
+            # CuPy keeps pinned memory for each size of what it has sent itself.
+            cupy.get_default_pinned_memory_pool().free_all_blocks()
             self._budget = self.free_bytes()
             try:
                 yield
@@ -168,7 +173,9 @@ class CUDA(Kernels):
 
     def upload(self, array: Any) -> Any:
         """Copy an array to the GPU, through pinned memory, without waiting for it."""
-        return cupy.asarray(array)
+        if not hasattr(self._own, "staging"):
+            self._own.staging = Staging(cupy)
+        return self._own.staging.send(array)
 
     def free_bytes(self) -> int:
         """Memory that arrays can still be made in, within the limit of CuPy's pool."""
