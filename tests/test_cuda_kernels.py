@@ -14,9 +14,11 @@ from scipy.sparse import random_array
 
 from helixnb.backend import get_backend, polar
 from helixnb.backend.arrays import to_host
+from helixnb.backend.cuda import rows as cuda_rows
 from helixnb.backend.cuda.rows import BatchedRows
 from helixnb.backend.orders import OrderSums
 from helixnb.backend.phases import random_phases
+from helixnb.core.coherence import CoherenceModel, filament_messages
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.images import normalise, padded_transforms
 
@@ -168,11 +170,17 @@ def test_a_score_that_is_no_number_is_not_hidden(device: Any) -> None:
 @pytest.mark.parametrize(
     "pairs", [(4, 0, 2, 4, 1), (0, 0, 3, 0, 0), (1, 5, 0, 5, 0), (7, 7, 6, 7, 1)]
 )
-@pytest.mark.parametrize("n_cells", [1, 32, 45])
+@pytest.mark.parametrize(("n_cells", "free"), [(1, 0), (32, 0), (45, 9), (45, 999)])
 def test_products_of_moved_rows(
-    device: Any, rng: np.random.Generator, pairs: tuple[int, ...], n_cells: int
+    device: Any,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    pairs: tuple[int, ...],
+    n_cells: int,
+    free: int,
 ) -> None:
-    """Rows without a pair, at either end too; rows of unlike length in one batch."""
+    """Rows without a pair, at either end too; of unlike length in one batch or more."""
+    monkeypatch.setattr(cuda_rows, "FREE_ZEROS", free)
     plane = HalfPlane(4)
     columns = [plane.columns_of_row(v) for v in range(5)]
     sizes = np.multiply(pairs, [c.stop - c.start for c in columns])
@@ -284,19 +292,28 @@ def test_no_pairs_at_all(device: Any) -> None:
     assert to_host(found).shape == (0, 4)
 
 
-def test_modes_moved_and_blurred(device: Any, rng: np.random.Generator) -> None:
-    """By many turns and by none, each table by its own, and all by one."""
-    omega, order = rng.uniform(-3, 3, (4, 5)), np.arange(5.0)
-    spectrum = _complex(rng, 3, 2, 4, 5)
+@pytest.mark.parametrize(
+    ("n_axial", "n_azimuth", "cyclic"), [(4, 12, 1), (7, 45, 3), (1, 10, 1)]
+)
+def test_messages_along_filaments(
+    device: Any, rng: np.random.Generator, n_axial: int, n_azimuth: int, cyclic: int
+) -> None:
+    """Filaments of one and of many segments, in any order, and a place not known."""
+    starts = [0, 5, 6, 20, 23]
+    shape = (starts[-1], 2, n_axial, n_azimuth)
+    evidence = rng.random(shape).astype(np.float32) ** 6
+    log_scale, prior = rng.normal(0, 2, (23, 2)), rng.random((4, 2))
+    axial = rng.permutation(23) * 30.0 + rng.normal(0, 400)
+    axial[8] = np.nan
+    model = CoherenceModel(18.0, 77.0, cyclic, 1.8, 9.0)
+    given = (axial, prior / prior.sum(1, keepdims=True), model, starts)
+    expected, log_mass = filament_messages(evidence, log_scale, *given)
     send = device.xp.asarray
-    modes = send(omega), send(order)
-    for shift, turn in ((rng.uniform(-900, 900, (3, 2)), rng.random((3, 1))), (0.0, 0)):
-        found = device.move_and_blur(send(spectrum), modes, shift, 0.2, turn)
-        shift, turn = (
-            np.broadcast_to(x, (3, 2))[..., None, None] for x in (shift, turn)
-        )
-        exponent = 1j * omega * shift - (omega * 0.2) ** 2 / 2 - (order * turn) ** 2 / 2
-        _close(to_host(found), (spectrum * np.exp(exponent)).astype(np.complex64))
+    found, found_mass = filament_messages(send(evidence), send(log_scale), *given)
+    highest = expected.max((1, 2, 3), keepdims=True)
+    assert np.abs(to_host(found) / highest - expected / highest).max() < 2e-5
+    np.testing.assert_allclose(to_host(found_mass), log_mass, atol=2e-5)
+    assert expected.std() > 0
 
 
 def test_likelihoods(device: Any, rng: np.random.Generator) -> None:

@@ -56,28 +56,39 @@ class Device(Protocol):
     def random_phases(self, spectrum: Any, start: int, seed: int) -> Any:
         """Give the components beyond a radius random phases; see `phases`."""
 
-    def move_and_blur(
-        self,
-        spectrum: Any,
-        modes: tuple[Any, Any],
-        shift: Any,
-        axial_sd: float,
-        turn_sd: Any,
-    ) -> Any:
-        """Multiply the modes of tables with the transfer function of a Gaussian.
-
-        That is exp(i omega shift - (omega axial_sd)^2 / 2 - (order turn_sd)^2 / 2).
+    def blurred_tables(self, tables: Any, modes: Any, axial_sd: float) -> Any:
+        """Blur tables along the axis of the filament; see `coherence`.
 
         Parameters
         ----------
-        spectrum : array of complex64, shape (..., n_axial, n_orders)
-            Modes of each table.
-        modes : tuple of array of float64
-            omega, shape (n_axial, n_orders), and order, shape (n_orders,).
-        shift, turn_sd : ndarray of float64, shape (...), or float
-            Of each table; on the host.
+        tables : array of float32, shape (n, 2, n_axial, n_azimuth)
+            Of segments and polarities.
+        modes : object
+            Of tables of that size, with its arrays on the device.
         axial_sd : float
-            Of all tables.
+            Pixels.
+        """
+
+    def filament_predictions(
+        self, emission: Any, steps: Any, modes: Any, slip: Any
+    ) -> tuple[Any, Any]:
+        """Go along filaments both ways; see `coherence`.
+
+        Parameters
+        ----------
+        emission : array of float32, shape (n, 2, n_axial, n_azimuth)
+            Likelihood of each segment.
+        steps : list of tuple
+            Of arrays on the host.
+        modes : object
+            As for `blurred_tables`.
+        slip : float32
+            Chance that a segment says nothing about the next.
+
+        Returns
+        -------
+        prediction : array of float32, shape (2 n, 2, n_axial, n_azimuth)
+        sums : array of float64, shape (2 n, 2)
         """
 
     def group_sums(self, values: Any, group: Any, n_groups: int) -> Any:

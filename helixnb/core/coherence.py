@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,7 @@ class _Modes:
     demodulation: NDArray[np.complex64]  # (n_axial, n_orders)
     omega: NDArray[np.float64]  # (n_axial, n_orders), radians per pixel
     order: NDArray[np.float64]  # (n_orders,)
+    twiddle: NDArray[np.complex64]  # (n_axial,), exp(-2 pi i k / n_axial)
     n_azimuth: int
 
     def forward(self, tables: NDArray[np.float32]) -> NDArray[np.complex64]:
@@ -85,40 +86,16 @@ class _Modes:
         tables = fourier.irfft(rows, self.n_azimuth, axis=-1)
         return xp.maximum(tables, 0, dtype=np.float32)
 
-    def moved(
-        self,
-        spectrum: NDArray[np.complex64],
-        shift_px: NDArray[np.float64] | float,
-        axial_sd: float,
-        turn_sd: NDArray[np.float64] | float,
-    ) -> NDArray[np.complex64]:
-        """Multiply with the `kernel` of these values; a device makes none of it."""
-        device = device_of(spectrum)
+    def blurred(
+        self, tables: NDArray[np.float32], axial_sd: float
+    ) -> NDArray[np.float32]:
+        """Blur tables along the axis."""
+        device = device_of(tables)
         if device is None:
-            return spectrum * self.kernel(shift_px, axial_sd, turn_sd)
-        moved: NDArray[np.complex64] = device.move_and_blur(
-            spectrum, (self.omega, self.order), shift_px, axial_sd, turn_sd
-        )
-        return moved
-
-    def moved_apart(
-        self,
-        spectrum: NDArray[np.complex64],
-        step_px: NDArray[np.float64],
-        turn_sd: NDArray[np.float64],
-    ) -> NDArray[np.complex64]:
-        """Move the first polarity by steps and the second, which runs back, by -steps.
-
-        Both are blurred alike, so on a host one kernel serves them; its spectrum of
-        shape (n, 2, n_axial, n_orders) is written over.
-        """
-        if device_of(spectrum) is not None:
-            steps = np.stack([step_px, -step_px], axis=1)
-            return self.moved(spectrum, steps, 0.0, turn_sd[:, None])
-        kernel = self.kernel(step_px, 0.0, turn_sd)
-        spectrum[:, 0] *= kernel
-        spectrum[:, 1] *= np.conj(kernel)
-        return spectrum
+            spectrum = self.forward(tables)
+            return self.inverse(spectrum * self.kernel(0.0, axial_sd, 0.0))
+        blurred: NDArray[np.float32] = device.blurred_tables(tables, self, axial_sd)
+        return blurred
 
     def kernel(
         self,
@@ -154,6 +131,7 @@ def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int, xp: Any) -> _Mod
         demodulation=xp.asarray(np.exp(-2j * np.pi * row * turns).astype(np.complex64)),
         omega=xp.asarray(2 * np.pi * total / model.period_px),
         order=xp.asarray(order),
+        twiddle=xp.asarray(np.exp(-2j * np.pi * row[:, 0]).astype(np.complex64)),
         n_azimuth=n_azimuth,
     )
 
@@ -202,12 +180,7 @@ def filament_messages(
     along = xp.asarray(track.segment)
     modes = _modes(model, evidence.shape[2], evidence.shape[3], xp)
 
-    def picked(tables: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Blur by the picking error."""
-        spectrum = modes.forward(tables)
-        return modes.inverse(modes.moved(spectrum, 0.0, model.picking_sd_px, 0.0))
-
-    emission = picked(evidence[along])
+    emission = modes.blurred(evidence[along], model.picking_sd_px)
     # Each table is scaled to a maximum of 1 so that products stay in range.
     highest = xp.maximum(emission.max((2, 3)), _TINY)
     emission = xp.maximum(emission / highest[..., None, None], _TINY)
@@ -219,7 +192,7 @@ def filament_messages(
     terms = left + log_emission + log_scale[along]
     whole = xp.stack([terms[a:b].sum(0) for a, b in pairwise(track.starts)])
     whole = whole + xp.asarray(_log_or_never(polarity_prior))
-    spread = picked(joint)
+    spread = modes.blurred(joint, model.picking_sd_px)
     highest = xp.maximum(spread.max((2, 3)), _TINY)
     filament = xp.asarray(track.filament)
     total = spread.sum((2, 3), dtype=np.float64)
@@ -263,15 +236,8 @@ class _Track:
             typical.append(float(np.median(gaps)) if len(gaps) else 1.0)
         return cls(starts, segment, filament, position, known, np.array(typical))
 
-    def steps(
-        self,
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        """Places reached together, those of them that lead further, and where to.
-
-        Every filament takes one step at a time both ways: from its first segment on,
-        and from its last one back, whose places are counted from n on. The second
-        array indexes the first.
-        """
+    def steps(self, drift_deg: float) -> Iterator[Step]:
+        """Step along every filament at a time, both ways, with its twist disorder."""
         n = len(self.segment)
         first, last = np.array(self.starts[:-1]), np.array(self.starts[1:])
         begin = np.concatenate([first, n + last - 1])
@@ -280,10 +246,41 @@ class _Track:
             under_way = length > i
             here = (begin + way * i)[under_way]
             there = here + way[under_way]
-            goes_on = (length > i + 1)[under_way]
-            further = np.flatnonzero(goes_on)
-            both = self.known[here[further] % n] & self.known[there[further] % n]
-            yield here, further[both], there[further[both]]
+            further = np.flatnonzero((length > i + 1)[under_way])
+            known = self.known[here[further] % n] & self.known[there[further] % n]
+            further = further[known]
+            there = there[further]
+            move = self.position[there % n] - self.position[here[further] % n]
+            gaps = np.abs(move) / self.typical[self.filament[there % n]]
+            turn_sd = np.deg2rad(drift_deg) * np.sqrt(gaps)
+            yield Step(here, further, there, move, turn_sd)
+
+
+class Step(NamedTuple):
+    """Places that a pass reaches together, one or two of each filament; on the host.
+
+    Places are counted from the first segment of the first filament on, and those of the
+    way back from n on.
+
+    Parameters
+    ----------
+    here : ndarray of int64, shape (m,)
+        The places.
+    further : ndarray of int64, shape (k,)
+        Those of them that lead further, as indices into `here`.
+    there : ndarray of int64, shape (k,)
+        Where these lead.
+    move_px : ndarray of float64, shape (k,)
+        How far that is along the first polarity; the second one runs back.
+    turn_sd : ndarray of float64, shape (k,)
+        Disorder gained on the way, radians.
+    """
+
+    here: NDArray[np.int64]
+    further: NDArray[np.int64]
+    there: NDArray[np.int64]
+    move_px: NDArray[np.float64]
+    turn_sd: NDArray[np.float64]
 
 
 def _passes(
@@ -296,30 +293,39 @@ def _passes(
 
     Returns arrays of shape (2, n, 2, n_axial, n_azimuth) and (n, 2).
     """
-    xp, n = array_module(emission), len(emission)
-    states = emission[0, 0].size
-    prediction = xp.ones((2 * n, *emission.shape[1:]), np.float32)
-    sums = xp.zeros((2 * n, 2))
-    drift, slip = np.deg2rad(model.drift_deg), np.float32(model.slip_probability)
-    for here, further, there in track.steps():
-        at = xp.asarray(here)
-        filtered = prediction[at] * emission[at % n]
+    xp, n, device = array_module(emission), len(emission), device_of(emission)
+    steps, slip = list(track.steps(model.drift_deg)), np.float32(model.slip_probability)
+    predicted = _predictions if device is None else device.filament_predictions
+    prediction, sums = predicted(emission, steps, modes, slip)
+    return (
+        prediction.reshape(2, *emission.shape),
+        xp.log(sums[:n] / emission[0, 0].size),
+    )
+
+
+def _predictions(
+    emission: NDArray[np.float32], steps: list[Step], modes: _Modes, slip: np.float32
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Prediction at each place, and the sum of its product with the emission there."""
+    n, states = len(emission), emission[0, 0].size
+    prediction = np.ones((2 * n, *emission.shape[1:]), np.float32)
+    sums = np.zeros((2 * n, 2))
+    for here, further, there, move_px, turn_sd in steps:
+        filtered = prediction[here] * emission[here % n]
         total = filtered.sum((2, 3), dtype=np.float64)
-        sums[at] = total
+        sums[here] = total
         if not len(further):
             continue
         if len(further) < len(here):
-            kept = xp.asarray(further)
-            filtered, total = filtered[kept], total[kept]
+            filtered, total = filtered[further], total[further]
         filtered *= (states / total)[..., None, None].astype(np.float32)
-        step = track.position[there % n] - track.position[here[further] % n]
-        gaps = np.abs(step) / track.typical[track.filament[there % n]]
-        spectrum = modes.moved_apart(
-            modes.forward(filtered), step, drift * np.sqrt(gaps)
-        )
-        moved = modes.inverse(spectrum)
-        prediction[xp.asarray(there)] = (1 - slip) * moved + slip
-    return prediction.reshape(2, *emission.shape), xp.log(sums[:n] / states)
+        spectrum = modes.forward(filtered)
+        # Both polarities are blurred alike, so one kernel serves them.
+        kernel = modes.kernel(move_px, 0.0, turn_sd)
+        spectrum[:, 0] *= kernel
+        spectrum[:, 1] *= np.conj(kernel)
+        prediction[there] = (1 - slip) * modes.inverse(spectrum) + slip
+    return prediction, sums
 
 
 def _log_or_never(probability: NDArray[np.float64]) -> NDArray[np.float64]:

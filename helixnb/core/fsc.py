@@ -210,7 +210,11 @@ def shell_correlation(
     ndarray of float64, shape (box_px // 2 + 1,)
         1 at the origin by definition.
     """
-    of_first, of_second, cross, *_ = _shell_products(first, second, box_px)
+    return _correlation(_shell_products(first, second, box_px))
+
+
+def _correlation(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    of_first, of_second, cross, *_ = products
     curve = cross / np.sqrt(np.maximum(of_first * of_second, 1e-300))
     curve[0] = 1.0
     return np.asarray(curve)
@@ -236,7 +240,11 @@ def carriers(
     -------
     ndarray of float64, shape (box_px // 2 + 1,)
     """
-    *_, total, squares = _shell_products(first, second, box_px)
+    return _carriers(_shell_products(first, second, box_px))
+
+
+def _carriers(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    *_, total, squares = products
     return np.asarray(total**2 / np.maximum(squares, 1e-300))
 
 
@@ -268,11 +276,12 @@ def half_map_fsc(
     spectra = [fourier.rfftn(m, workers=-1) for m in (first, second)]
     unmasked = shell_correlation(spectra[0], spectra[1], box)
     in_cylinder = _masked_spectra(first, second, masks.cylinder)
+    products = _shell_products(*in_cylinder, box)
     inside = {
-        "cylinder": shell_correlation(*in_cylinder, box),
+        "cylinder": _correlation(products),
         "loose": _masked(first, second, masks.loose),
         "tight": _masked(first, second, masks.tight),
-        "carriers": carriers(*in_cylinder, box),
+        "carriers": _carriers(products),
     }
     substitution = None
     if rng is not None:

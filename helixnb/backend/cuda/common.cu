@@ -36,3 +36,25 @@ __device__ inline const float* weights_at(
 {
     return table + (Index)(fraction * steps + 0.5) * taps;
 }
+
+// The larger of two numbers; not a number if one of them is none.
+__device__ inline float larger(float a, float b)
+{
+    return b > a || b != b ? b : a;
+}
+
+// Sum of what 128 threads have put into `share`, in double precision and known to all:
+// eight of them add sixteen shares each, and all add those.
+__device__ inline double sum_of_block(double* share)
+{
+    const int thread = threadIdx.x;
+    double sum = 0.0;
+    if (thread < 8)
+        for (int k = 0; k < 16; ++k) sum += share[16 * thread + k];
+    __syncthreads();
+    if (thread < 8) share[thread] = sum;
+    __syncthreads();
+    sum = share[0];
+    for (int k = 1; k < 8; ++k) sum += share[k];
+    return sum;
+}

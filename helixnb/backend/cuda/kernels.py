@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from helixnb.backend.cuda.maps import THREADS, Launch, MapKernels
+from helixnb.backend.cuda.filaments import FilamentKernels
+from helixnb.backend.cuda.maps import THREADS, Launch
 from helixnb.backend.cuda.rows import BatchedRows
 from helixnb.backend.interpolation import fan_table, image_table
 from helixnb.backend.loops import NEGLIGIBLE
@@ -44,7 +45,7 @@ def source() -> str:
     return "\n".join((folder / name).read_text("utf-8") for name in SOURCES)
 
 
-class Kernels(MapKernels):
+class Kernels(FilamentKernels):
     """The loops of a backend on one device.
 
     Parameters
@@ -317,32 +318,6 @@ class Kernels(MapKernels):
         )
         return out
 
-    def move_and_blur(
-        self,
-        spectrum: Any,
-        modes: tuple[Any, Any],
-        shift: Any,
-        axial_sd: float,
-        turn_sd: Any,
-    ) -> Any:
-        """Multiply modes with the transfer function of a Gaussian; see `arrays`."""
-        *tables, n_axial, n_orders = spectrum.shape
-        of_table = [np.broadcast_to(x, tables).ravel() for x in (shift, turn_sd)]
-        out = self.xp.empty(spectrum.shape, np.complex64)
-        self._each(
-            "move_and_blur",
-            out.size,
-            self._contiguous(spectrum, np.complex64),
-            *modes,
-            self.xp.asarray(np.stack(of_table).astype(np.float64)),
-            float(axial_sd),
-            len(of_table[0]),
-            n_axial,
-            n_orders,
-            out,
-        )
-        return out
-
     def group_sums(
         self, values: Any, group: Any, n_groups: int, weight: Any = None
     ) -> Any:
@@ -372,9 +347,15 @@ class Kernels(MapKernels):
 
     def _groups(self, group: Any, n_groups: int) -> tuple[Any, Any]:
         """Members sorted by group in their own order, and where each group begins."""
-        order = self.xp.argsort(group, kind="stable")
-        first = self.xp.searchsorted(group[order], self.xp.arange(n_groups + 1))
-        return (
-            self._contiguous(order, np.int64),
-            self._contiguous(first, np.int64),
+        order = self.xp.argsort(group, kind="stable").astype(np.int64, copy=False)
+        first = self.xp.empty(n_groups + 1, np.int64)
+        self._each(
+            "group_starts",
+            n_groups + 1,
+            self._contiguous(group, np.int32),
+            order,
+            len(group),
+            n_groups,
+            first,
         )
+        return order, first

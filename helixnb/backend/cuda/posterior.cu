@@ -3,12 +3,6 @@
 // One block of threads a table: where in its table a thread is follows from small
 // numbers, for a GPU divides large ones slowly.
 
-// The larger of two numbers; not a number if one of them is none.
-__device__ inline float larger(float a, float b)
-{
-    return b > a || b != b ? b : a;
-}
-
 // Scores over a whole turn from their even and odd part over half of it, h azimuths
 // from 0: out[i, s, a] = power (even[s, i, a] + odd[s, i, a] - offset[i, a]), and beyond
 // half a turn the same at n_azimuth - a with the odd part subtracted. highest[i] is the
@@ -53,9 +47,7 @@ extern "C" __global__ void exponentiate(
 }
 
 // mass[i] = height[i] times the sum over j of tables[i, j] messages[state[i], j], of 128
-// threads; a table is not read where its height is 0. Each thread
-// adds its share in double precision; eight of them add sixteen shares each, and the
-// first adds those.
+// threads; a table is not read where its height is 0.
 extern "C" __global__ void weigh_tables(
     const float* tables, const float* messages, const int* state, const float* height,
     Index size, double* mass)
@@ -71,16 +63,8 @@ extern "C" __global__ void weigh_tables(
             sum += (double)(table[j] * message[j]);
     share[thread] = sum;
     __syncthreads();
-    sum = 0.0;
-    if (thread < 8)
-        for (int k = 0; k < 16; ++k) sum += share[16 * thread + k];
-    __syncthreads();
-    if (thread < 8) share[thread] = sum;
-    __syncthreads();
-    if (thread == 0) {
-        for (int k = 1; k < 8; ++k) sum += share[k];
-        mass[i] = height[i] * sum;
-    }
+    const double total = sum_of_block(share);
+    if (thread == 0) mass[i] = height[i] * total;
 }
 
 // out[i, j] = tables[index[i], j] messages[state[i], j] share[i].

@@ -18,6 +18,10 @@ from helixnb.backend.rows import PairRows
 PADDING = 1 / 32
 """Zeros of a batch at most, as part of all values; one row always makes a batch."""
 
+FREE_ZEROS = 2048
+"""Zeros that a batch may have in any case: to multiply as many with the data of some
+thousand cells takes no longer than a launch."""
+
 COLUMNS_AT_ONCE = 16
 """Columns of a row that one block of threads of `shift_frames` moves."""
 
@@ -120,7 +124,7 @@ def alike(pairs: NDArray[np.int64], columns: NDArray[np.int64]) -> list[slice]:
     -------
     list of slice
     """
-    allowed = PADDING * int((pairs * columns).sum())
+    allowed = max(PADDING * int((pairs * columns).sum()), FREE_ZEROS)
     found, first, widest, own = [], 0, 0, 0
     for i, (n, width) in enumerate(zip(pairs.tolist(), columns.tolist(), strict=True)):
         wider = max(widest, width)

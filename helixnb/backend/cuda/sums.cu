@@ -1,6 +1,24 @@
 // Sums over members of groups, and products with a sparse matrix. Members are added in
 // their own order, whatever the device.
 
+// first[g] = how many members, in their `order`, belong to groups before g. One thread a
+// group, and one more.
+extern "C" __global__ void group_starts(
+    const int* group, const Index* order, Index n, Index n_groups, Index* first)
+{
+    const Index g = thread_number();
+    if (g > n_groups) return;
+    Index low = 0, high = n;
+    while (low < high) {
+        const Index middle = (low + high) / 2;
+        if (group[order[middle]] < g)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    first[g] = low;
+}
+
 // out[g, j] = sum of weight[i] values[i, j] over i = order[first[g]] ...
 // order[first[g + 1] - 1]; rows of weight 0 are not read.
 extern "C" __global__ void group_rows(
