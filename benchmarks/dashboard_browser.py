@@ -41,6 +41,9 @@ TIMEOUT_MS = 120_000
 QUIET_MS = 700
 """Without a painted plot for so long, a page has shown what it had to show."""
 
+FORGET_MS = 4000
+"""Pages that were left are drawn as well, until the server forgets them."""
+
 SETTING = """
 import time
 from dataclasses import replace
@@ -210,12 +213,15 @@ def served(folder: Path, setting: str, page: Any) -> Iterator[Callable[[], float
     """Show the dashboard by a server."""
     script = folder / "app.py"
     script.write_text(setting + SHARED)
-    with panel_server(script) as root:
+    forget = [f"--unused-session-lifetime={FORGET_MS}", "--check-unused-sessions=1000"]
+    with panel_server(script, options=forget) as root:
 
         def show() -> float:
             page.goto(f"{root}/{script.stem}")
             # The first visit imports, and makes the session.
             Marks(page).wait("FSC of iteration 2")
+            page.goto("about:blank")
+            page.wait_for_timeout(2 * FORGET_MS)
             page.goto(f"{root}/{script.stem}")
             asked: float = page.evaluate("() => performance.timeOrigin")
             return asked

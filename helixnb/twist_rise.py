@@ -203,7 +203,9 @@ def prepare_state(
     )
 
 
-def score(prepared: PreparedHalves, where: SearchRange) -> SymmetryScores:
+def score(
+    prepared: PreparedHalves, where: SearchRange, *, with_candidates: bool = True
+) -> SymmetryScores:
     """Score both halves and their sum, on one grid that the sum may extend.
 
     Parameters
@@ -212,6 +214,8 @@ def score(prepared: PreparedHalves, where: SearchRange) -> SymmetryScores:
         The maps.
     where : SearchRange
         Grid to begin with.
+    with_candidates : bool
+        Rank what else the symmetry may be, which takes longer than all the rest.
 
     Returns
     -------
@@ -241,7 +245,7 @@ def score(prepared: PreparedHalves, where: SearchRange) -> SymmetryScores:
         used=not joint.on_edge and (extensions == 0 or halves_agree(half_A, half_B)),
         twist_sd_deg=twist_sd_deg,
         rise_sd_A=rise_sd_A,
-        candidates=candidates_of(prepared.joint, joint),
+        candidates=candidates_of(prepared.joint, joint) if with_candidates else (),
         dyad=dyad,
         suggested_point_group=suggested(
             cyclic_scores(prepared.joint), dyad, best.score

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,11 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def panel_server(*scripts: Path) -> Iterator[str]:
+def panel_server(*scripts: Path, options: Sequence[str] = ()) -> Iterator[str]:
     """Serve Panel scripts on this machine only, each under its name."""
     port = free_port()
     command = ["panel", "serve", *map(str, scripts), "--port", str(port)]
-    command += ["--address", "127.0.0.1"]
+    command += ["--address", "127.0.0.1", *options]
     command += ["--allow-websocket-origin", f"127.0.0.1:{port}"]
     root = f"http://127.0.0.1:{port}"
     log = scripts[0].with_suffix(".log")

@@ -40,6 +40,8 @@ from helixnb.dashboards import style
 from helixnb.dashboards.chart import Chart
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bokeh.document import Document
     from bokeh.model import Model
 
@@ -60,6 +62,7 @@ _GLYPHS: dict[str, tuple[Any, str]] = {
 
 _TOOLS = "pan,box_zoom,wheel_zoom,save,reset"
 _OUTSIDE = {"above", "below"}
+MOST_IN_TEXT = 256
 
 
 class Drawing:
@@ -87,6 +90,7 @@ class Drawing:
             toolbar_location="above" if chart.tools else None,
             x_axis_type="log" if chart.x.log else "linear",
             y_axis_type="log" if chart.y.log else "linear",
+            stylesheets=[style.FIGURE_CSS],
             **size,
         )
         self.figure.toolbar.update(logo=None, stylesheets=[style.TOOLBAR_CSS])
@@ -99,7 +103,7 @@ class Drawing:
         # One for all layers: each would get its own, and pages open with their number.
         self._all, policy = AllIndices(), UnionRenderers()
         self._sources = [
-            ColumnDataSource(dict(layer.columns), selection_policy=policy)
+            ColumnDataSource(_sent(layer.columns), selection_policy=policy)
             for layer in chart.layers
         ]
         drawn = [
@@ -207,8 +211,16 @@ class Drawing:
         for source, layer, old in zip(
             self._sources, chart.layers, before.layers, strict=True
         ):
-            if not _same(layer.columns, old.columns):
-                source.data = dict(layer.columns)
+            new = {
+                name: column
+                for name, column in layer.columns.items()
+                if not _same(column, old.columns[name])
+            }
+            if len(layer) != len(old):
+                source.data = _sent(layer.columns)
+            elif new:
+                columns: Any = source.data
+                columns.update(_sent(new))
         self._color(chart, before)
         self._name(chart)
         self._fit_axes(chart, before)
@@ -258,15 +270,26 @@ def _sized(size: Any) -> dict[str, Any]:
     return {"sizing_mode": "fixed" if "width" in size else "stretch_width", **size}
 
 
+def _sent(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns as they are sent: a short array in the message, not in two of its own."""
+
+    def sent(column: Any) -> Any:
+        if isinstance(column, list):
+            return [sent(part) for part in column]
+        if isinstance(column, np.ndarray) and column.ndim == 1:
+            return column.tolist() if len(column) <= MOST_IN_TEXT else column
+        return column
+
+    return {name: sent(column) for name, column in columns.items()}
+
+
 def _same(new: Any, old: Any) -> bool:
-    """Whether two sets of columns hold equal values."""
+    """Whether two columns hold equal values."""
     if new is old:
         return True
     if isinstance(new, np.ndarray):
         kind = new.dtype.kind
         return np.array_equal(new, old, equal_nan=kind == "f")
-    if hasattr(new, "items"):
-        return new.keys() == old.keys() and all(_same(new[n], old[n]) for n in new)
     if isinstance(new, list | tuple):
         return len(new) == len(old) and all(map(_same, new, old))
     return bool(new == old)

@@ -13,11 +13,14 @@ import logging
 import time
 import weakref
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import panel as pn
 import param
+from panel.io import hold
+from tornado.ioloop import IOLoop
 
 from helixnb.dashboards.drawing import ChartPane
 from helixnb.dashboards.turns import PAGES
@@ -28,9 +31,6 @@ if TYPE_CHECKING:
     from helixnb.dashboards.chart import Chart
 
 log = logging.getLogger("helixnb")
-
-LOOK_MS = 100
-"""How often a served page looks for news; each look takes about 2 ms."""
 
 REST = 2.0
 LEAST_REST_S = 1.0
@@ -92,8 +92,9 @@ class SessionView(param.Parameterized):
         self._state = session.state
         self.has_results = session.state is not None
         self._document = _served_document()
+        self._is_asked = False
         if self._document is not None:
-            pn.state.add_periodic_callback(self._draw_pending, period=LOOK_MS)
+            self._loop = IOLoop.current()
             pn.state.on_session_destroyed(lambda _: self.close())
         self._draw()
         self._unsubscribe = session.on_change(_weak_callback(self))
@@ -101,14 +102,28 @@ class SessionView(param.Parameterized):
     def changed(self) -> None:
         """Draw what changed; calls meanwhile make it draw once more.
 
-        Never waits: the caller may be the thread that computes. A notebook is drawn
-        in the caller's thread, if it is its turn. A served page may only be touched in
-        its own, which looks for news by itself: calls into Bokeh from other threads can
-        get lost.
+        Never waits: the caller may be the thread that computes.
         """
         self._pending = True
+        self._draw_soon()
+
+    def _draw_soon(self) -> None:
+        """Have drawn what is pending, in the thread that may touch the page.
+
+        A notebook is drawn in the caller's thread, if it is its turn; a served page in
+        the server's. Calls into Bokeh from other threads can get lost: only its loop
+        can be called from all.
+        """
         if self._document is None:
             PAGES.soon(self._draw_pending)
+        else:
+            self._loop.add_callback(self._ask)
+
+    def _ask(self) -> None:
+        """Ask the server to draw, once for all that is pending by then."""
+        if not self._is_asked:
+            self._is_asked = True
+            self._document.add_next_tick_callback(self._draw_pending)
 
     def keep(
         self,
@@ -150,11 +165,10 @@ class SessionView(param.Parameterized):
         Parameters
         ----------
         action : callable
-            Called without arguments, in a served page with the next look for news.
+            Called without arguments.
         """
         self._posted.append(action)
-        if self._document is None:
-            PAGES.soon(self._draw_pending)
+        self._draw_soon()
 
     def _do_posted(self) -> None:
         while self._posted:
@@ -166,17 +180,23 @@ class SessionView(param.Parameterized):
 
     def _draw_pending(self) -> None:
         """Draw until nothing is new, if there is a page to draw on."""
+        self._is_asked = False
         if self.page is not None and self.page.is_awaited:
             return
-        self._do_posted()
-        while self._is_due():
-            self._pending = False
-            try:
-                self._draw()
-            except Exception as error:
-                self.cannot_draw(error)
-            if self._document is not None:
-                break  # the page is sent between two looks
+        with self._sent_together():
+            self._do_posted()
+            while self._is_due():
+                self._pending = False
+                try:
+                    self._draw()
+                except Exception as error:
+                    self.cannot_draw(error)
+
+    def _sent_together(self) -> AbstractContextManager[object]:
+        """Send what is drawn in one message: a browser lays out and paints once."""
+        if self._document is not None:
+            return hold(self._document)
+        return nullcontext() if self.page is None else self.page.together()
 
     def _is_due(self) -> bool:
         return self._pending or (self._deferred and not self._resting())

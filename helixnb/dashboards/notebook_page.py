@@ -7,17 +7,19 @@ So nothing is drawn before the first time, and everything is sent anew at the ot
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
+from panel.io.notebook import block_comm, push_on_root
 from pyviz_comms import JupyterComm
 
 from helixnb.dashboards.page_script import SCRIPT
 from helixnb.dashboards.turns import PAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bokeh.document import Document
     from bokeh.model import Model
@@ -49,6 +51,19 @@ class NotebookPage(pn.pane.HTML):
         """Whether there are pages to be, and none has opened so far."""
         channels = self._channels.values()
         return bool(channels) and all(one._comm is None for one in channels)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what is changed within as one message for each page.
+
+        JupyterLab handles each of its pieces by itself, and may paint in between.
+        """
+        try:
+            with block_comm():
+                yield
+        finally:
+            for reference in self._channels:
+                push_on_root(reference)
 
     def _get_model(
         self,

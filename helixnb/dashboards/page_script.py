@@ -2,13 +2,16 @@
 
 On every page: a plot that is not displayed takes itself for one whose axes have grown,
 and has the whole page laid out again, at each change of anything. With all tabs opened
-once, opening one took seconds. So only plots that are displayed may ask for it.
+once, opening one took seconds. So only plots that are displayed may ask for it. And a
+legend builds itself anew, with a canvas for each entry, whenever the data of a curve
+change. So it does that only if its entries are others.
 
 In notebooks: Panel 1.9 listens for changes of a notebook's models and sends them to the
 kernel, also those that came from there: it does not look at the mark that Bokeh 3.9
 gives them. All columns of all plots then come back in every iteration, and what a user
 enters waits behind them, until the next iteration puts its own value in its place. So
-the listener is told to look at the mark.
+the listener is told to look at the mark. And it waits for 50 ms for more changes, which
+those who move a slider wait for as well; 10 do.
 
 What a user does while the kernel is busy is sent in one message, and of a message the
 kernel does the clicks first: a step would not see what was entered before it was
@@ -28,12 +31,25 @@ SCRIPT = """
       if (this.is_displayed) lay_out.call(this)
     }
   }
+  const legend = window.Bokeh?.Models?.get("Legend")?.prototype.default_view.prototype
+  if (legend && !legend.is_mended) {
+    legend.is_mended = true
+    const build = legend._render_items
+    legend._render_items = function () {
+      const shown = this.model.items.map(item => item.visible).join()
+      if (shown == this.shown_entries && !this._should_rerender_items) return
+      this.shown_entries = shown
+      build.call(this)
+    }
+  }
   const manager = window.Bokeh?.Models?.get("panel.models.comm_manager.CommManager")
   if (!manager || manager.prototype.is_mended) return
   manager.prototype.is_mended = true
   const listen = manager.prototype._document_changed
   manager.prototype._document_changed = function (event) {
-    if (event.sync !== false) listen.call(this, event)
+    if (event.sync === false) return
+    Object.defineProperty(this, "debounce", {value: 10, configurable: true})
+    listen.call(this, event)
   }
   const send = manager.prototype.process_events
   manager.prototype.process_events = function () {

@@ -256,11 +256,17 @@ class ParameterWidgets:
                 if widget.value != value:
                     self._shown.setdefault(name, {})[value] = time.monotonic()
                     widget.value = value
-                widget.css_classes = ["hx-changed"] if name in marked else []
+                _put(widget, "css_classes", ["hx-changed"] if name in marked else [])
             edited = {GROUP_OF[name] for name in marked}
             for title, card in self._cards.items():
                 # Not header_color: for that the whole card is laid out again.
                 ink = "edited" if title in edited else "ink"
-                card.header.styles = HEADING | {"color": f"var(--hx-{ink})"}
+                _put(card.header, "styles", HEADING | {"color": f"var(--hx-{ink})"})
         finally:
             self._refreshing_thread = 0
+
+
+def _put(target: Any, name: str, value: Any) -> None:
+    """Set what is not so already: Panel takes its time for that, too."""
+    if getattr(target, name) != value:
+        setattr(target, name, value)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
 
 from helixnb.dashboards import style
+
+
+class _Slider(pn.widgets.FloatSlider):
+    """Panel's, handed on sooner.
+
+    Panel waits for 50 ms for more changes; those that come while a picture is drawn
+    wait anyway, and only the last of them is drawn next.
+    """
+
+    _debounce: ClassVar[int] = 10
 
 
 def slider(
@@ -27,7 +37,7 @@ def slider(
     -------
     panel.widgets.FloatSlider
     """
-    return pn.widgets.FloatSlider(
+    return _Slider(
         label=label,
         start=start,
         end=end,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helixnb.dashboards.kept import Kept
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,36 +49,8 @@ def contrast_limit(volume: xr.DataArray) -> float:
     return limit if limit > 0 else 1.0
 
 
-class Volumes:
-    """Maps of the current state, each made once however often it is drawn."""
-
-    def __init__(self) -> None:
-        self._state: Any = None
-        self._kept: dict[str, Any] = {}
-
-    def once(self, session: Any, name: str, make: Callable[[], Any]) -> Any:
-        """Make something of the current state, or find it made already.
-
-        Parameters
-        ----------
-        session : Session
-            What is shown.
-        name : str
-            Tells it from what else is kept.
-        make : callable
-            Called without arguments, once for each state.
-
-        Returns
-        -------
-        object
-            Not to be changed.
-        """
-        state = session.state
-        if state is not self._state:
-            self._state, self._kept = state, {}
-        if name not in self._kept:
-            self._kept[name] = make()
-        return self._kept[name]
+class Volumes(Kept):
+    """Maps of the current state."""
 
     def volume(self, session: Any, name: str) -> xr.DataArray:
         """Map of a session.

@@ -153,7 +153,8 @@ class LabelledResults:
         centre = used.symmetry if edited else state.estimate
         # What was searched had an estimate.
         assert centre is not None
-        scores = twist_rise.score(last[2], twist_rise.search_range(used, centre))
+        where = twist_rise.search_range(used, centre)
+        scores = twist_rise.score(last[2], where, with_candidates=False)
         return results.labelled_scores(scores, {"iteration": state.iteration})
 
     def _needed_scores(self) -> SymmetryScores:

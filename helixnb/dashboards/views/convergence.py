@@ -5,13 +5,14 @@ Twist and rise are shown as used, with the optima that each half found by itself
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Legend, Limits, Ticks, line, points
+from helixnb.dashboards.kept import Kept
 from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.stand_alone import stand_alone
 
@@ -226,9 +227,14 @@ def view(
     --------
     >>> helixnb.dashboards.convergence(session)  # doctest: +SKIP
     """
+    kept = Kept()
 
     def pane(quantity: str) -> pn.viewable.Viewable:
-        return live_chart(follow, lambda s: plot(s.history, quantity), flex="1 1 180px")
+        def draw(session: Any) -> Chart:
+            history = kept.once(session, "history", lambda: session.history)
+            return plot(history, quantity)
+
+        return live_chart(follow, draw, flex="1 1 180px")
 
     panes = list(map(pane, quantities))
     rows = [panes[i : i + IN_A_ROW] for i in range(0, len(panes), IN_A_ROW)]

@@ -5,6 +5,7 @@ The abscissa is linear in spatial frequency and ticked in Angstrom, as in print.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from helixnb.dashboards.chart import Ticks
     from helixnb.dashboards.live import SessionView
+    from helixnb.state import State
 
 HEIGHT_PX = 340
 THRESHOLDS = (0.143, 0.5)
@@ -171,16 +173,19 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     --------
     >>> helixnb.dashboards.fsc(session)  # doctest: +SKIP
     """
-    seen: dict[int, xr.DataArray] = {}
+    seen: dict[int, tuple[weakref.ref[State], xr.DataArray]] = {}
 
     def remember(*_: Any) -> None:
-        # The session keeps the last few states only, the page all that it has seen.
+        # The session keeps the last few states only, the page the curves of all.
         for state in follow.session.states:
-            seen[state.iteration] = results.fsc(state)["reported"]
+            of = seen[state.iteration][0]() if state.iteration in seen else None
+            if of is not state:
+                curve = results.fsc(state)["reported"]
+                seen[state.iteration] = weakref.ref(state), curve
 
     def draw(target: Any) -> Chart:
         now = target.state
-        earlier = [seen[i] for i in sorted(seen) if 0 < i < now.iteration]
+        earlier = [seen[i][1] for i in sorted(seen) if 0 < i < now.iteration]
         title = f"FSC of iteration {now.iteration}: {now.resolution_A:.2f} Å"
         return plot(target.fsc, earlier=earlier, title=title)
 
