@@ -144,8 +144,10 @@ class CUDA(Kernels):
     def _begin_thread(self) -> None:
         """Make the device and a stream of its own current in a new thread."""
         self._device.use()
-        cupy.cuda.Stream(non_blocking=True).use()
+        self._own.stream = cupy.cuda.Stream(non_blocking=True).use()
         cupy.fft.config.get_plan_cache().set_size(_PLANS)
+        # Libraries take memory for each thread, which chunks are to leave them.
+        _try_libraries()
 
     @contextmanager
     def active(self) -> Iterator[None]:
