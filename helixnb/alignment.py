@@ -163,7 +163,7 @@ def _sliced(
     fine = job.grid(fine_k, state.survey.outer_radius_A, 2)
     xp = job.backend.xp
     harmonics = reference_harmonics(
-        xp.asarray(state.references[h]),
+        job.backend.upload(state.references[h]),
         fine,
         job.parameters.symmetry,
         job.pixel,

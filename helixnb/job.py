@@ -126,7 +126,7 @@ class Job:
                 self.parameters,
                 state.survey,
                 self.static_mask,
-                self.backend.xp,
+                self.backend.upload,
             )
 
     def fsc(

@@ -13,6 +13,7 @@ symmetry in the reconstruction lets density fade. Masks of the FSC stay away fro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def density_mask(
     parameters: Parameters,
     survey: Survey,
     static_mask: NDArray[np.float32] | None,
-    xp: Any = np,
+    upload: Callable[[Any], Any] = lambda array: array,
 ) -> NDArray[np.float32] | None:
     """Mask of references beyond the cylinder, if there is one.
 
@@ -147,8 +148,8 @@ def density_mask(
         Gives the outer radius.
     static_mask : ndarray of float32, shape (box, box, box), or None
         What the user gave; used as it is.
-    xp : module
-        Array module of a dynamic mask.
+    upload : callable
+        Copies the half-maps to where a dynamic mask is to be made.
 
     Returns
     -------
@@ -159,11 +160,12 @@ def density_mask(
         return static_mask
     if parameters.mask == "cylinder" or resolution_A > parameters.mask_start_A:
         return None
+    sent = upload(half_maps)
     section = filament_mask(
-        half_maps.shape[-1], pixel_size_A, parameters, survey, 1.0, xp
+        sent.shape[-1], pixel_size_A, parameters, survey, 1.0, array_module(sent)
     )
     density = _smooth_and_grown(
-        average_map(xp.asarray(half_maps)) * section, pixel_size_A, parameters, survey
+        average_map(sent) * section, pixel_size_A, parameters, survey
     )
     distance = density_distance(
         density, section > 0.5, parameters.mask_threshold, pixel_size_A

@@ -85,7 +85,7 @@ def test_mask_that_follows_the_density(
     parameters = PARAMETERS.changed(mask="dynamic")
     given = (8.0, PIXEL_A, parameters, SURVEY, None)
     expected = masking.density_mask(halves, *given)
-    found = masking.density_mask(halves, *given, device.xp)
+    found = masking.density_mask(halves, *given, device.upload)
     assert expected is not None
     _nearly_all_alike(found, expected)
     assert 0.02 < expected.mean() < 0.5

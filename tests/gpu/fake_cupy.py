@@ -92,6 +92,11 @@ class Event:
         stream = self._machine.stream
         self._at = stream, stream.given
 
+    @property
+    def done(self) -> bool:
+        """Whether what is marked is known to be done."""
+        return self._at is None or self._at[0].done >= self._at[1]
+
     def synchronize(self) -> None:
         """Wait for what is marked."""
         if self._at is not None:

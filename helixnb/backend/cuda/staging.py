@@ -40,7 +40,8 @@ class Staging:
             sent = cuda.Event(block=True, disable_timing=True)
         else:
             buffer, sent = self._buffers.pop(0)
-            sent.synchronize()
+            if not sent.done:
+                sent.synchronize()
         self._buffers.append((buffer, sent))
         return buffer, sent
 
