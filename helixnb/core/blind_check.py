@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend import fourier
-from helixnb.core.fsc import shell_correlation, shell_index
+from helixnb.core.fsc import shell_correlations, shell_index
 
 LEAST_FSC = 0.143
 """Shells in which the blind halves agree less cannot judge."""
@@ -79,12 +79,10 @@ def blind_check(
     box = len(mask)
     blind = [fourier.rfftn(volume * mask, workers=-1) for volume in blind_maps]
     symmetric = [fourier.rfftn(volume * mask, workers=-1) for volume in symmetric_maps]
-    of_blind = shell_correlation(blind[0], blind[1], box)
-    of_symmetric = shell_correlation(symmetric[0], symmetric[1], box)
-    across = 0.5 * (
-        shell_correlation(blind[0], symmetric[1], box)
-        + shell_correlation(blind[1], symmetric[0], box)
-    )
+    pairs = [(blind[0], blind[1]), (symmetric[0], symmetric[1])]
+    pairs += [(blind[0], symmetric[1]), (blind[1], symmetric[0])]
+    of_blind, of_symmetric, *one_of_each = shell_correlations(pairs, box)
+    across = 0.5 * (one_of_each[0] + one_of_each[1])
     below = np.flatnonzero(of_blind[from_shell:] < LEAST_FSC)
     to_shell = from_shell + int(below[0]) if len(below) else len(of_blind)
     judged = slice(from_shell, to_shell)

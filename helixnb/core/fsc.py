@@ -13,6 +13,7 @@ not see that: such curves are shown beside it and decide nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -180,10 +181,14 @@ def shell_sums(values: NDArray[np.floating], box_px: int) -> NDArray[np.float64]
 def _shell_products(
     first: NDArray[np.complex64], second: NDArray[np.complex64], box_px: int
 ) -> NDArray[np.float64]:
-    """Sum |a|^2, |b|^2, Re a conj(b), |a| |b| and its square over each shell."""
+    """Sum |a|^2, |b|^2, Re a conj(b), |a| |b| and its square over each shell.
+
+    Where the transforms are; several are fetched at once.
+    """
     device = device_of(first)
     if device is not None:
-        return np.asarray(to_host(device.shell_products(first, second)))
+        sums: NDArray[np.float64] = device.shell_products(first, second)
+        return sums
     sums = np.zeros((5, box_px // 2 + 1))
     width = first.shape[-1]
     a, b, shell = (
@@ -210,7 +215,33 @@ def shell_correlation(
     ndarray of float64, shape (box_px // 2 + 1,)
         1 at the origin by definition.
     """
-    return _correlation(_shell_products(first, second, box_px))
+    (curve,) = shell_correlations([(first, second)], box_px)
+    return curve
+
+
+def shell_correlations(
+    pairs: Iterable[tuple[NDArray[np.complex64], NDArray[np.complex64]]], box_px: int
+) -> list[NDArray[np.float64]]:
+    """FSC of some pairs of transforms, of which one is held at a time.
+
+    Parameters
+    ----------
+    pairs : iterable of tuple of ndarray of complex64
+        As for `shell_correlation`.
+    box_px : int
+        Edge of the maps, pixels.
+
+    Returns
+    -------
+    list of ndarray of float64, shape (box_px // 2 + 1,)
+    """
+    products = [_shell_products(*pair, box_px) for pair in pairs]
+    return [_correlation(p) for p in _fetched(products)]
+
+
+def _fetched(products: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Fetch sums over shells, all at once."""
+    return np.asarray(to_host(array_module(products[0]).stack(products)))
 
 
 def _correlation(products: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -240,7 +271,7 @@ def carriers(
     -------
     ndarray of float64, shape (box_px // 2 + 1,)
     """
-    return _carriers(_shell_products(first, second, box_px))
+    return _carriers(_fetched([_shell_products(first, second, box_px)])[0])
 
 
 def _carriers(products: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -274,21 +305,24 @@ def half_map_fsc(
     """
     box = len(first)
     spectra = [fourier.rfftn(m, workers=-1) for m in (first, second)]
-    unmasked = shell_correlation(spectra[0], spectra[1], box)
-    in_cylinder = _masked_spectra(first, second, masks.cylinder)
-    products = _shell_products(*in_cylinder, box)
-    inside = {
-        "cylinder": _correlation(products),
-        "loose": _masked(first, second, masks.loose),
-        "tight": _masked(first, second, masks.tight),
-        "carriers": _carriers(products),
-    }
+    products = [_shell_products(spectra[0], spectra[1], box)]
+    for mask in (masks.cylinder, masks.loose, masks.tight):
+        pair = _masked_spectra(first, second, mask)
+        products.append(_shell_products(*pair, box))
+    sums = _fetched(products)
+    unmasked, *masked = (_correlation(s) for s in sums)
+    inside = dict(zip(("cylinder", "loose", "tight"), masked, strict=True))
     substitution = None
     if rng is not None:
         start = first_below(unmasked, RANDOMISE_BELOW)
         noise = [_randomised(spectrum, start, rng) for spectrum in spectra]
-        cylinder = _masked(noise[0], noise[1], masks.cylinder)
-        tight = _masked(noise[0], noise[1], masks.tight)
+        cylinder, tight = shell_correlations(
+            (
+                _masked_spectra(noise[0], noise[1], mask)
+                for mask in (masks.cylinder, masks.tight)
+            ),
+            box,
+        )
         substitution = NoiseSubstitution(
             from_shell=start,
             cylinder=cylinder,
@@ -297,14 +331,13 @@ def half_map_fsc(
             tight_corrected=_corrected(inside["tight"], tight, start),
         )
     frequency_per_A = np.arange(box // 2 + 1) / (box * pixel_size_A)
-    return HalfMapFSC(frequency_per_A, unmasked, **inside, substitution=substitution)
-
-
-def _masked(
-    first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """FSC of two maps inside a mask."""
-    return shell_correlation(*_masked_spectra(first, second, mask), len(mask))
+    return HalfMapFSC(
+        frequency_per_A,
+        unmasked,
+        **inside,
+        carriers=_carriers(sums[1]),
+        substitution=substitution,
+    )
 
 
 def _masked_spectra(
