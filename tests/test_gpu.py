@@ -15,6 +15,7 @@ import pytest
 from helixnb import Session, refinement
 from helixnb.backend import get_backend
 from helixnb.backend.arrays import to_host
+from helixnb.backend.cuda.staging import STAGED_BYTES
 from helixnb.errors import InputError
 from helixnb.initial import initial_state
 from helixnb.parameters import Parameters
@@ -147,6 +148,20 @@ def test_chunks_in_flight_do_not_share_memory(gpu: Any) -> None:
         for result in gpu.map(work, range(40)):
             total += result
         np.testing.assert_array_equal(to_host(total), sum(range(40)))
+
+
+def test_images_longer_than_a_buffer_arrive(gpu: Any) -> None:
+    """In pieces, side by side in both threads; what was sent is changed at once."""
+
+    def work(seed: int) -> bool:
+        values = np.random.default_rng(seed).random((7, 1300, 1300), np.float32)
+        sent, kept = gpu.upload(values), values.copy()
+        values[:] = -1
+        return bool((to_host(sent) == kept).all())
+
+    assert 7 * 1300**2 * 4 > STAGED_BYTES
+    with gpu.active():
+        assert all(gpu.map(work, range(6)))
 
 
 def test_maps_that_do_not_fit_are_told(gpu: Any) -> None:
