@@ -147,6 +147,19 @@ def test_branches_are_compared_while_they_go_on(session: Session) -> None:
     assert f"less tilt {branch.state.resolution_A:.2f} Å" in curves.object.title  # type: ignore[union-attr]
 
 
+def test_a_comparison_waits_for_the_first_iteration_of_both(session: Session) -> None:
+    fresh: Any = StandinParticles()
+    other = Session(fresh, standin_parameters(), progress=False)
+    page = dashboards.compare(session, other)
+    said = [pane.object for pane in page.select(pn.pane.HTML)]
+    assert compare.WAITING in said
+    session.step()
+    assert not page.select(ChartPane)
+    assert not any("Error" in str(text) for text in said)
+    other.step()
+    assert len(page.select(ChartPane)) == 6
+
+
 def test_names_of_branches_are_text(session: Session) -> None:
     table = compare.differences_html(session.compare(session.fork()), ("<b>", "B"))
     assert "<th>&lt;b&gt;</th>" in table

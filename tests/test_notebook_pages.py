@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 import pytest
 from bokeh.document import Document
+from bokeh.document.models import DocumentModelManager
 from bokeh.models import Plot
 from pyviz_comms import Comm, CommManager, JupyterComm
 
@@ -282,3 +283,37 @@ def test_a_view_alone_says_why_it_cannot_be_drawn_and_recovers(
     session.step()
     assert titles() == ["drawn 4"]
     assert "Error" not in said()
+
+
+# --- what is sent ---------------------------------------------------------------------
+
+
+def test_an_iteration_is_sent_as_one_message(session: Session) -> None:
+    session.run(2, background=False)
+    page = OpenedPage(session.dashboard().__panel__())
+    page.open()
+    before = len(page.outgoing.sent)
+    session.step()
+    sent = [data[0] for data, _ in page.outgoing.sent[before:] if data]
+    headers = [text for text in sent if "PATCH-DOC" in str(text)]
+    # One as it begins, one for its progress, one for its results, one as it ends.
+    assert len(headers) <= 4
+    assert page.titles()[0].startswith("FSC of iteration 3")
+
+
+def test_a_page_is_looked_through_a_few_times_not_once_for_each_part(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.run(2, background=False)
+    monkeypatch.setattr(pn.config, "inline", True)
+    monkeypatch.setattr(pn.extension, "_loaded", True)
+    looked = list[object]()
+    recompute = DocumentModelManager.recompute
+
+    def counted(self: DocumentModelManager) -> None:
+        looked.append(self)
+        recompute(self)
+
+    monkeypatch.setattr(DocumentModelManager, "recompute", counted)
+    session.dashboard()._repr_mimebundle_()
+    assert 0 < len(looked) < 10

@@ -16,6 +16,7 @@ import starfile
 
 from helixnb import Session, initial, refinement
 from helixnb.core.poses import Poses
+from helixnb.dashboards import style
 from helixnb.errors import InputError
 from helixnb.io.mrc import read_map
 from helixnb.io.output import RESULT_FILES, claim_folder, write_summary
@@ -181,6 +182,17 @@ def test_report_needs_no_network_and_shows_the_facts(out: Path) -> None:
     assert not re.search(r"https?:|src=|<link|@import", page)
     for fact in ("Symmetry score", "look at this", "rlnAngle", "max_tilt_deg", "14.0"):
         assert (fact in text) is (fact != "rlnAngle")
+
+
+def test_a_report_is_dark_where_pages_are(out: Path) -> None:
+    text = (out / "report.html").read_text()
+    colors = json.loads(re.search("const colors = (.*)", text).group(1))  # type: ignore[union-attr]
+    for theme, other in (("light", "dark"), ("dark", "light")):
+        inks = {of[theme].get("text_color") for of in colors.values()} - {None}
+        assert inks == {style.THEMES[theme].ink}
+        # Every colour of a theme has one of the other.
+        assert all(of[theme].keys() == of[other].keys() for of in colors.values())
+        assert f"--hx-ink: {style.THEMES[theme].ink};" in text
 
 
 def test_the_report_has_every_section_and_repeats_the_run(out: Path) -> None:

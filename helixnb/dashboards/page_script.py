@@ -4,7 +4,9 @@ On every page: a plot that is not displayed takes itself for one whose axes have
 and has the whole page laid out again, at each change of anything. With all tabs opened
 once, opening one took seconds. So only plots that are displayed may ask for it. And a
 legend builds itself anew, with a canvas for each entry, whenever the data of a curve
-change. So it does that only if its entries are others.
+change. So it does that only if its entries are others. And a button has the whole page
+laid out when it is enabled or not, four times an iteration. So those of fixed width do
+not.
 
 In notebooks: Panel 1.9 listens for changes of a notebook's models and sends them to the
 kernel, also those that came from there: it does not look at the mark that Bokeh 3.9
@@ -40,6 +42,16 @@ SCRIPT = """
       if (shown == this.shown_entries && !this._should_rerender_items) return
       this.shown_entries = shown
       build.call(this)
+    }
+  }
+  const button = window.Bokeh?.Models?.get("Button")?.prototype.default_view.prototype
+  if (button && !button.is_mended) {
+    button.is_mended = true
+    const draw = button.rerender
+    button.rerender = function () {
+      if (this.model.width == null) return draw.call(this)
+      this.render()
+      this.r_after_render()
     }
   }
   const manager = window.Bokeh?.Models?.get("panel.models.comm_manager.CommManager")

@@ -159,7 +159,7 @@ def _in_columns(placed: list[pn.viewable.Viewable], least_px: int) -> pn.Column:
 def _card(title: str, placed: list[pn.viewable.Viewable]) -> pn.Card:
     """Group of parameters, folded away until wanted; open, it takes the whole row."""
     look = {"border": "1px solid var(--hx-grid)", "box-shadow": "none"}
-    folded = look | {"flex": f"1 1 {8 * len(title) + 52}px"}
+    folded = look | {"flex": f"0 1 {8 * len(title) + 56}px"}
     card = pn.Card(
         header=pn.pane.HTML(title, styles=HEADING),
         collapsed=True,

@@ -11,6 +11,8 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
+from bokeh.models.ui import UIElement
+from panel.io.notebook import patch_inline_stylesheets
 
 from helixnb.dashboards import style
 from helixnb.dashboards.live import SessionView
@@ -20,10 +22,29 @@ from helixnb.dashboards.notebook_page import NotebookPage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bokeh.document import Document
+    from bokeh.model import Model
+
     View = Callable[..., pn.viewable.Viewable]
 
 WAITING = "{what} Shown here after the first iteration: call session.step()."
 UNSHOWN = "This view could not be drawn; it is tried again after the next iteration."
+
+
+class _Ground(pn.Column):
+    """Column that is shown in a notebook in seconds less.
+
+    Offline, Panel replaces the style sheets of one component after the other, and
+    Bokeh looks through the whole page after each. Here it does so once, after all.
+    """
+
+    def _render_model(self, doc: Document | None = None, comm: Any = None) -> Model:
+        model: Model = super()._render_model(doc, comm)
+        if pn.config.inline and model.document is not None:
+            with model.document.models.freeze():
+                for part in model.select({"type": UIElement}):
+                    patch_inline_stylesheets(part)
+        return model
 
 
 def on_ground(
@@ -57,7 +78,7 @@ def on_ground(
     page = NotebookPage(opened, lambda: sum(one.event for one in follows))
     for one in follows:
         one.page = page
-    ground = pn.Column(
+    ground = _Ground(
         page,
         *shown,
         sizing_mode="stretch_width",
@@ -103,18 +124,28 @@ def stand_alone(
                 what = (view.__doc__ or "").partition("\n")[0]
                 waiting = WAITING.format(what=what)
                 return on_ground(
-                    follow, _trouble(follow), _retried(follow, make, waiting)
+                    follow, trouble(follow), once_computed(make, waiting, follow)
                 )
             made = _made_or_retried(follow, make)
-            return on_ground(follow, *(() if tells else (_trouble(follow),)), made)
+            return on_ground(follow, *(() if tells else (trouble(follow),)), made)
 
         return shown
 
     return decorate
 
 
-def _trouble(follow: SessionView) -> pn.pane.HTML:
-    """Tell what went wrong, above the view."""
+def trouble(follow: SessionView) -> pn.pane.HTML:
+    """Tell what went wrong, above a view.
+
+    Parameters
+    ----------
+    follow : SessionView
+        Whose problems are told.
+
+    Returns
+    -------
+    panel.pane.HTML
+    """
 
     def told(problem: str) -> str:
         return message_html(f"Error: {problem}", "error") if problem else ""
@@ -131,28 +162,45 @@ def _made_or_retried(
         return make()
     except Exception as error:
         follow.cannot_draw(error)
-        return _retried(follow, make)
+        return once_computed(make, "", follow)
 
 
-def _retried(
-    follow: SessionView, make: Callable[[], pn.viewable.Viewable], waiting: str = ""
+def once_computed(
+    make: Callable[[], pn.viewable.Viewable], waiting: str, *follows: SessionView
 ) -> pn.Column:
-    """Place of a view, filled with the first results that it can be made of."""
+    """Place of a view, filled with the first results that it can be made of.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the view; tried at each new state once there are results.
+    waiting : str
+        Said before there are any.
+    *follows : SessionView
+        What is shown; the first tells what goes wrong.
+
+    Returns
+    -------
+    panel.Column
+    """
+
+    def said(*have: bool) -> str:
+        return UNSHOWN if all(have) else waiting
+
     # Bound, so that it keeps alive what will fill its place.
-    sentence = pn.bind(
-        lambda tried: UNSHOWN if tried else waiting, follow.param.has_results
-    )
+    sentence = pn.bind(said, *(one.param.has_results for one in follows))
     place = pn.Column(pn.pane.HTML(sentence), sizing_mode="stretch_width")
     is_filled = False
 
     def fill(_: Any) -> None:
         nonlocal is_filled
-        if not is_filled:
+        if not is_filled and all(one.has_results for one in follows):
             try:
                 place.objects = [make()]
                 is_filled = True
             except Exception as error:
-                follow.cannot_draw(error)
+                follows[0].cannot_draw(error)
 
-    follow.param.watch(fill, "results")
+    for one in follows:
+        one.param.watch(fill, "results")
     return place

@@ -8,7 +8,7 @@ readers. Colour maps are perceptually uniform.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bokeh.palettes import (
     Blues256,
@@ -18,6 +18,9 @@ from bokeh.palettes import (
     gray,
     viridis,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CORRECTED = "#1A85CC"
 MASKED = "#009E73"
@@ -271,3 +274,38 @@ def dress(figure: Any, theme: Theme) -> None:
                 major_label_text_color=theme.ink,
                 title_text_color=theme.ink,
             )
+
+
+def colors_by_theme(figures: Iterable[Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Tell what is coloured otherwise in each theme, for pages without a kernel.
+
+    Parameters
+    ----------
+    figures : iterable of bokeh.plotting.figure
+        As drawn; left in the light theme.
+
+    Returns
+    -------
+    dict
+        By identifier of a model, then by theme, the colours that are not the same.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for figure in figures:
+        models = figure.references()
+        seen = {}
+        for name in ("dark", "light"):
+            dress(figure, THEMES[name])
+            seen[name] = {model.id: _colors(model) for model in models}
+        for model in models:
+            light, dark = (seen[name][model.id] for name in ("light", "dark"))
+            changed = [name for name in light if light[name] != dark[name]]
+            if changed:
+                found[model.id] = {
+                    theme: {name: of[name] for name in changed}
+                    for theme, of in (("light", light), ("dark", dark))
+                }
+    return found
+
+
+def _colors(model: Any) -> dict[str, Any]:
+    return {n: getattr(model, n) for n in model.properties() if n.endswith("_color")}

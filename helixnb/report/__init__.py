@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bokeh.embed import components
 from bokeh.resources import Resources
 
+from helixnb.dashboards import style
 from helixnb.dashboards.drawing import figure_of
 from helixnb.io.atomic import atomic_path
 from helixnb.report import facts, page, plots
@@ -54,7 +55,9 @@ def report_html(session: Session) -> str:
     """
     state = session._needed_state()
     charts = plots.charts(session, state)
-    script, divs = components({name: figure_of(c) for name, c in charts.items()})
+    figures = {name: figure_of(chart) for name, chart in charts.items()}
+    colors = style.colors_by_theme(figures.values())
+    script, divs = components(figures)
     # The scripts only: Panel, once imported, adds references to files of a server.
     scripts = Resources(mode="inline", components=_SCRIPTS).js_raw
     return page.fill(
@@ -64,4 +67,5 @@ def report_html(session: Session) -> str:
         flags=facts.flags(session, state),
         body=page.plots(divs, plots.GROUPS) + facts.tables(session, state),
         scripts=[*(f"<script>{text}</script>" for text in scripts), script],
+        colors=colors,
     )

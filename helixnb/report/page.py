@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -13,36 +14,41 @@ if TYPE_CHECKING:
 
     from helixnb.report.plots import Group
 
-_LIGHT = style.THEMES["light"]
+_LIGHT, _DARK = style.THEMES["light"], style.THEMES["dark"]
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light">
+<meta name="color-scheme" content="light dark">
 <title>$title</title>
 <style>
-  body { font: 15px/1.5 system-ui, sans-serif; color: $ink; background: #F6F7F9;
-         margin: 0; }
+  :root { $light }
+  @media screen and (prefers-color-scheme: dark) {
+    :root { $dark }
+  }
+  body { font: 15px/1.5 system-ui, sans-serif; color: var(--hx-ink);
+         background: var(--ground); margin: 0; }
   main { max-width: 1220px; margin: 0 auto; padding: 24px 20px 48px; }
   h1 { font-size: 24px; margin: 0; }
   h2 { font-size: 17px; margin: 34px 0 10px; }
-  .source { color: $quiet; margin: 2px 0 18px; overflow-wrap: anywhere; }
+  .source { color: var(--quiet); margin: 2px 0 18px; overflow-wrap: anywhere; }
   .facts { display: grid; gap: 12px;
            grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); }
-  .fact, .card { background: white; border: 1px solid $grid; border-radius: 8px; }
+  .fact, .card { background: var(--card); border: 1px solid var(--hx-grid);
+                 border-radius: 8px; }
   .fact { padding: 10px 14px; }
   .fact b { display: block; font-size: 20px; font-weight: 600; white-space: nowrap; }
-  .fact span { color: $quiet; font-size: 13px; }
-  .flags { border-left: 4px solid $error; background: #FDF3F2; padding: 8px 14px;
-           margin: 16px 0 0; list-style: none; }
+  .fact span { color: var(--quiet); font-size: 13px; }
+  .flags { border-left: 4px solid var(--hx-error); background: var(--hx-error-ground);
+           padding: 8px 14px; margin: 16px 0 0; list-style: none; }
   .cards { display: flex; flex-wrap: wrap; gap: 12px; }
   .card { padding: 10px; flex: 1 1 var(--width); min-width: 0; box-sizing: border-box;
           overflow-x: auto; }
   table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
   th, td { text-align: left; padding: 4px 10px 4px 0; vertical-align: top;
-           border-bottom: 1px solid $grid; }
+           border-bottom: 1px solid var(--hx-grid); }
   td { overflow-wrap: anywhere; }
   td:first-child { width: 220px; }
   th { font-weight: 600; }
@@ -68,6 +74,24 @@ $flags
 $body
 </main>
 $scripts
+<script>
+  // Plots are pictures: painted again in the colours of a scheme, and light for paper.
+  const colors = $colors
+  const is_dark = matchMedia("(prefers-color-scheme: dark)")
+  const paint = (scheme) => {
+    for (const document of Bokeh.documents)
+      for (const [id, of] of Object.entries(colors))
+        document.get_model_by_id(id)?.setv(of[scheme])
+    for (const root of Bokeh.index.roots) root.paint?.()
+  }
+  const paint_for_screen = () => paint(is_dark.matches ? "dark" : "light")
+  const begin = () =>
+    Bokeh.documents.length ? paint_for_screen() : requestAnimationFrame(begin)
+  if (is_dark.matches) begin()
+  is_dark.onchange = paint_for_screen
+  addEventListener("beforeprint", () => paint("light"))
+  addEventListener("afterprint", paint_for_screen)
+</script>
 </body></html>
 """)
 
@@ -80,6 +104,7 @@ def fill(
     flags: Sequence[str],
     body: str,
     scripts: Sequence[str],
+    colors: Mapping[str, Mapping[str, Mapping[str, str]]],
 ) -> str:
     """Return the page.
 
@@ -93,6 +118,8 @@ def fill(
         What a reader must know before the plots.
     body, scripts : str, sequence of str
         HTML: sections, and what draws the plots in them.
+    colors : mapping
+        Of what Bokeh draws: ``light`` and ``dark`` properties by the model's name.
 
     Returns
     -------
@@ -110,10 +137,24 @@ def fill(
         flags=f'<ul class="flags">{warned}</ul>' if warned else "",
         body=body,
         scripts="\n".join(scripts),
-        ink=_LIGHT.ink,
-        quiet="#6B7280",
-        grid=_LIGHT.grid,
-        error=_LIGHT.error[0],
+        colors=json.dumps(colors),
+        light=_declared(
+            _LIGHT.variables
+            | {"--ground": "#F6F7F9", "--card": _LIGHT.plot, "--quiet": "#6B7280"}
+        ),
+        dark=_declared(
+            _DARK.variables
+            | {"--ground": _DARK.page, "--card": _DARK.plot, "--quiet": "#9CA5B1"}
+        ),
+    )
+
+
+def _declared(properties: Mapping[str, str]) -> str:
+    """CSS that sets custom properties, and only those."""
+    return " ".join(
+        f"{name}: {value};"
+        for name, value in properties.items()
+        if name.startswith("--")
     )
 
 

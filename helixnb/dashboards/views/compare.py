@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -10,7 +11,7 @@ import panel as pn
 from helixnb.dashboards import style
 from helixnb.dashboards.chart import Axis, Chart, Legend, across, line, points
 from helixnb.dashboards.live import SessionView, live_chart
-from helixnb.dashboards.stand_alone import on_ground
+from helixnb.dashboards.stand_alone import on_ground, once_computed, trouble
 from helixnb.dashboards.views import fsc, score_map
 from helixnb.dashboards.views.convergence import limits_of
 
@@ -29,6 +30,12 @@ COURSE = {
     "next_rise_A": "rise (Å)",
 }
 """Columns of the history that are drawn."""
+
+
+WAITING = (
+    "Two branches side by side. Shown here once both have been through an iteration: "
+    "call session.step() on each."
+)
 
 
 def plot(curves: Mapping[str, xr.Dataset]) -> Chart:
@@ -160,7 +167,7 @@ def view(
     Parameters
     ----------
     session_a, session_b : Session
-        Each with a state.
+        Shown once each has been through an iteration.
     names : tuple of str
         What they are called on the page.
 
@@ -174,8 +181,20 @@ def view(
     >>> branch = session.fork(twist_deg=-166.5)  # doctest: +SKIP
     >>> helixnb.dashboards.compare(session, branch)  # doctest: +SKIP
     """
-    sessions = dict(zip(names, (session_a, session_b), strict=True))
     follow, other = SessionView(session_a), SessionView(session_b)
+    make = partial(_compared, follow, other, names)
+    if follow.has_results and other.has_results:
+        compared = make()
+    else:
+        compared = once_computed(make, WAITING, follow, other)
+    return on_ground(follow, trouble(follow), compared, others=[other])
+
+
+def _compared(
+    follow: SessionView, other: SessionView, names: tuple[str, str]
+) -> pn.Column:
+    """Lay out plots and table of two sessions with results."""
+    sessions = dict(zip(names, (follow.session, other.session), strict=True))
     both = {"other": other.param.results}
 
     def curves(*_: Any, **__: Any) -> Chart:
@@ -188,11 +207,10 @@ def view(
     table = pn.pane.HTML(stylesheets=[style.TABLE_CSS], min_width=330)
 
     def tell(**_: Any) -> None:
-        table.object = differences_html(session_a.compare(session_b), names)
+        table.object = differences_html(follow.session.compare(other.session), names)
 
     follow.keep(tell, **both)
-    return on_ground(
-        follow,
+    return pn.Column(
         pn.Row(live_chart(follow, curves, **both), table, sizing_mode="stretch_width"),
         pn.Row(
             *(
@@ -207,5 +225,5 @@ def view(
                 for name, one in zip(names, (follow, other), strict=True)
             )
         ),
-        others=[other],
+        sizing_mode="stretch_width",
     )
