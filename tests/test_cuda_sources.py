@@ -23,7 +23,8 @@ from tests.gpu.strict import check_call, cupy_names
 
 PACKAGE = Path(helixnb.__file__).parent
 ARCHITECTURES = (75, 80, 90, 100, 120)
-OPTIONS = (b"--std=c++17",)
+OPTIONS = (b"--std=c++17", b"--device-as-default-execution-space")
+"""Ours, and what CuPy adds to them."""
 
 
 @lru_cache(maxsize=1)

@@ -3,9 +3,8 @@
 Chunks of images are worked on by two threads, each with a stream of its own, so that
 one is read and sent while the other is computed. Each has its own pinned memory to send
 images through (`staging`) and keeps its plans of Fourier transforms; both threads live
-as long as the backend does. Their
-streams do not wait for the thread that hands out the chunks, nor it for them, except
-where a result changes hands.
+as long as the backend does. Their streams do not wait for the thread that hands out the
+chunks, nor it for them, except where a result changes hands.
 """
 
 from __future__ import annotations
