@@ -34,7 +34,7 @@ from tests.gpu.host_cuda import compile_kernels
 
 TWIST_DEG, RISE_A = -62.0, 21.8
 
-FETCHES, WAITS, LAUNCHES = 40, 76, 3200
+FETCHES, WAITS, LAUNCHES = 44, 76, 3600
 """Most of an iteration of two chunks; lower them where they become fewer."""
 
 PLANS = 4

@@ -169,6 +169,11 @@ class Backend(Protocol):
     def upload(self, array: NDArray[Any]) -> NDArray[Any]:
         """Copy an array from the host to where the computing is; see `cpu`."""
 
+    def each(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> list[_Result]:
+        """Apply a function to items that take little time and memory; see `cpu`."""
+
     def map(
         self,
         function: Callable[[_Item], _Result],

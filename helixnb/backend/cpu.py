@@ -103,6 +103,28 @@ class CPU(Loops):
         ):
             yield from in_order(threads, self.workers, function, items)
 
+    def each(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> list[_Result]:
+        """Apply a function to items that take little time and memory.
+
+        Here on all cores, as `map`; a device, which a single launch fills, goes through
+        them without a thread that would have to be waited for.
+
+        Parameters
+        ----------
+        function : callable
+            Takes one item; called from several threads.
+        items : iterable
+            Independent of each other.
+
+        Returns
+        -------
+        list of object
+            `function(item)` for each item.
+        """
+        return list(self.map(function, items))
+
     def blocks(
         self, first: int, last: int, bytes_each: int, fewest: int = 1
     ) -> Iterator[slice]:

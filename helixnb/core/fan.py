@@ -130,7 +130,7 @@ def build_fan(
             used, grid.oversampling, grid.cyclic, tilt, level.k_max
         )
 
-    slices = list(backend.map(slices_at, level.tilt_offset_deg))  # each (v, u, m)
+    slices = backend.each(slices_at, level.tilt_offset_deg)  # each (v, u, m)
     weight = xp.asarray(0.5 * plane.multiplicity * signal_weight[plane.ring])
     nats = xp.stack([xp.einsum("vum,vu->vm", xp.abs(h) ** 2, weight) for h in slices])
     kept = keep_pairs(to_host(likelihood_power * nats.max(0)))
@@ -154,10 +154,8 @@ def build_fan(
         values=values,
         pooling=Pooling.of_pairs(harmonic, rows, phase, level.n_azimuth, xp),
         ring_power=xp.stack(
-            list(
-                backend.map(
-                    lambda h: _ring_power(h, plane, level.n_azimuth, backend), slices
-                )
+            backend.each(
+                lambda h: _ring_power(h, plane, level.n_azimuth, backend), slices
             )
         ),
         shift_sd_px=1 / max(float(to_host(information)), _NO_INFORMATION) ** 0.5,

@@ -203,6 +203,12 @@ class CUDA(Kernels):
         for start in range(first, last, step):
             yield slice(start, min(start + step, last))
 
+    def each(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> list[_Result]:
+        """Apply a function to items in this thread, on its stream; see `cpu`."""
+        return [function(item) for item in items]
+
     def map(
         self,
         function: Callable[[_Item], _Result],
