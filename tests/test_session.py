@@ -3,7 +3,9 @@
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -148,6 +150,16 @@ def test_interrupted_first_step_keeps_the_initial_density(
 
 def _fail(iteration: int) -> None:
     raise RuntimeError("no memory")
+
+
+def test_a_check_that_cannot_judge_is_told_in_words(
+    session: Session, fake: FakeRefinement
+) -> None:
+    check: Any = SimpleNamespace(overall=float("nan"))
+    fake.template = replace(fake.template, check=check)
+    said = repr(session.step())
+    assert "agree too little to judge" in said
+    assert "nan" not in said
 
 
 def test_failed_step_is_raised_once_and_shown(

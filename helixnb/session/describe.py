@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from helixnb import listing
@@ -77,12 +78,11 @@ def _state_facts(state: State, said: Outcome) -> list[tuple[str, str]]:
         )
     rows.append(("symmetry order", str(state.symmetry_order)))
     if state.check is not None:
-        rows.append(
-            (
-                "without symmetry",
-                f"agrees to {state.check.overall:.2f} of what a true symmetry gives",
-            )
-        )
+        agreed = state.check.overall
+        judged = f"agrees to {agreed:.2f} of what a true symmetry gives"
+        if math.isnan(agreed):
+            judged = "the half-maps agree too little to judge the symmetry by"
+        rows.append(("without symmetry", judged))
     return rows
 
 
