@@ -16,6 +16,7 @@ import pytest
 
 from helixnb.simulate import Filaments, simulate_segments
 from tests.browser import (
+    FIGURES,
     REPOSITORY,
     free_port,
     lab_server,
@@ -443,6 +444,30 @@ def test_an_impossible_value_is_refused_and_taken_back(third: Any) -> None:
 
 
 # --- a notebook -----------------------------------------------------------------------
+
+
+def test_an_iteration_changes_plots_and_leaves_the_rest(third: Any) -> None:
+    third.evaluate(
+        f"""() => {{ {FIGURES}
+          const root = found[0].root
+          const lay_out = root.after_layout
+          window.laid_out = 0
+          root.after_layout = function () {{ window.laid_out++; lay_out.call(this) }}
+          const drawn = found.flatMap(view => [...view.renderer_views.values()])
+          window.entries = drawn.flatMap(view => view.entries ?? []).map(e => e.el)
+        }}"""
+    )
+    press(third, "Step")
+    wait_for_plot(third, "FSC of iteration 4")
+    wait_until_idle(third)
+    kept, laid_out = third.evaluate(
+        "() => [window.entries.map(entry => entry.isConnected), window.laid_out]"
+    )
+    assert len(kept) > 10
+    assert all(kept)
+    # As axes grow; not once more for each of the buttons.
+    assert laid_out < 4
+
 
 MOST_SENT_BYTES = 30_000
 """In an iteration, by a page that sends nothing back: a click, and acknowledgements."""

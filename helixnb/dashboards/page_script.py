@@ -2,18 +2,19 @@
 
 On every page: a plot that is not displayed takes itself for one whose axes have grown,
 and has the whole page laid out again, at each change of anything. With all tabs opened
-once, opening one took seconds. So only plots that are displayed may ask for it. And a
-legend builds itself anew, with a canvas for each entry, whenever the data of a curve
-change. So it does that only if its entries are others. And a button has the whole page
-laid out when it is enabled or not, four times an iteration. So those of fixed width do
-not.
+once, opening one took seconds. So only plots that are displayed may ask for it.
+
+A legend builds itself anew, with a canvas for each entry, whenever the data of a curve
+change. So it does that only if its entries are others. A button has the whole page laid
+out when it is enabled or disabled, as four are in each iteration. So those of fixed
+width do without.
 
 In notebooks: Panel 1.9 listens for changes of a notebook's models and sends them to the
 kernel, also those that came from there: it does not look at the mark that Bokeh 3.9
 gives them. All columns of all plots then come back in every iteration, and what a user
 enters waits behind them, until the next iteration puts its own value in its place. So
-the listener is told to look at the mark. And it waits for 50 ms for more changes, which
-those who move a slider wait for as well; 10 do.
+the listener is told to look at the mark. It also waits for 50 ms for more changes, and
+so does who moves a slider: 10 are enough.
 
 What a user does while the kernel is busy is sent in one message, and of a message the
 kernel does the clicks first: a step would not see what was entered before it was
@@ -38,10 +39,8 @@ SCRIPT = """
     legend.is_mended = true
     const build = legend._render_items
     legend._render_items = function () {
-      const shown = this.model.items.map(item => item.visible).join()
-      if (shown == this.shown_entries && !this._should_rerender_items) return
-      this.shown_entries = shown
-      build.call(this)
+      const is_shown = ({el, item}) => item.visible != el.matches(".bk-hidden")
+      if (this._should_rerender_items || !this.entries.every(is_shown)) build.call(this)
     }
   }
   const button = window.Bokeh?.Models?.get("Button")?.prototype.default_view.prototype
