@@ -176,14 +176,12 @@ TOOLBAR_CSS = ".bk-divider { background-color: var(--hx-grid, #E5E7EB); }"
 """For the lines between the tools of a plot."""
 
 FIGURE_CSS = """
-.bk-Tooltip {
-  --tooltip-color: var(--hx-panel, white); --tooltip-text: var(--hx-ink, #2B2F36);
-  --tooltip-border: var(--hx-line, #C3C9D1);
-  --tooltip-arrow-color: var(--hx-line, #C3C9D1);
-}
 .bk-Canvas { --outline-style: solid; --highlight-color: var(--hx-line, #C3C9D1); }
 """
-"""For what is shown under the pointer, and the frame of a plot that was clicked at."""
+"""For the frame of a plot that was clicked at.
+
+What is shown under the pointer hangs on the page itself, out of a theme's reach.
+"""
 
 CHOICE_CSS = """
 .bk-btn:focus:not(:focus-visible) { outline: none; }
