@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import math
 import re
 import threading
 import time
@@ -252,24 +253,35 @@ def test_map_takes_items_as_it_goes() -> None:
     assert list(results)[-1] == 99
 
 
-def test_shifted_frames_are_real_and_imaginary_parts_by_column(
+def test_rows_are_multiplied_with_those_of_moved_frames(
     rng: np.random.Generator,
 ) -> None:
-    k_max = 4
+    k_max, pairs = 4, np.array([3, 0, 2, 1, 4])
+    reach = [math.isqrt(k_max**2 - v**2) for v in range(k_max + 1)]
+    columns = [slice(k_max - r, k_max + r + 1) for r in reach]
+    value_start = np.cumsum([0, *(pairs * (2 * np.array(reach) + 1))])
     parts = rng.standard_normal((2, k_max + 1, 3, 2 * k_max + 1))
     data = (parts[0] + 1j * parts[1]).astype(np.complex64)
+    parts = rng.standard_normal((2, value_start[-1]))
+    values = (parts[0] + 1j * parts[1]).astype(np.complex64)
     phase = np.exp(1j * rng.uniform(0, 6, (2, 9))).astype(np.complex64)
     frame, shift = np.array([2, 0, 2, 1]), np.array([1, 1, 0, 0], np.int32)
-    moved = BACKEND.shifted_frames(data, frame, phase, shift)
-    expected = (data[:, frame] * phase[shift]).swapaxes(1, 2)
+    rows = BACKEND.arrange_rows(np.cumsum([0, *pairs]), value_start)
+    matrices = BACKEND.real_rows(values, rows)
+    found = BACKEND.shifted_products(matrices, rows, data, frame, phase, shift)
+    pair = 0
     for v in range(k_max + 1):
-        inside = np.hypot(v, np.arange(-k_max, k_max + 1)) <= k_max
-        np.testing.assert_allclose(
-            moved[v, ::2][inside], expected[v].real[inside], rtol=1e-5, atol=1e-6
+        row = values[value_start[v] : value_start[v + 1]].reshape(
+            2 * reach[v] + 1, pairs[v]
         )
+        moved = (data[v, frame] * phase[shift])[:, columns[v]]
+        expected = (2 if v else 1) * (moved @ row).T
+        of_row = slice(pair, pair + pairs[v])
+        np.testing.assert_allclose(found[rows.real[of_row]], expected.real, atol=1e-5)
         np.testing.assert_allclose(
-            moved[v, 1::2][inside], expected[v].imag[inside], rtol=1e-5, atol=1e-6
+            found[rows.imaginary[of_row]], expected.imag, atol=1e-5
         )
+        pair += pairs[v]
 
 
 @pytest.mark.parametrize("n_azimuth", [2, 9, 40])

@@ -7,6 +7,7 @@ import pytest
 
 from helixnb.core.search import (
     AXIAL_FRACTION,
+    COARSEST_RESOLUTION_A,
     STEP_FRACTION,
     Cells,
     PoseSpread,
@@ -73,15 +74,42 @@ def test_steps_move_density_by_a_fraction_of_the_resolution(k_max: int) -> None:
         assert level.n_azimuth >= 2 * level.m_max + 1
 
 
-def test_each_level_halves_the_steps_and_doubles_the_cells() -> None:
-    levels = _plan(40)
+@pytest.mark.parametrize("k_max", [16, 21, 40, 64, 100])
+def test_levels_double_the_band_or_halve_the_steps(k_max: int) -> None:
+    levels = _plan(k_max)
     assert len(levels) > 1
     for coarse, fine in itertools.pairwise(levels):
-        assert coarse.k_max < fine.k_max
+        assert fine.k_max in (coarse.k_max, 2 * coarse.k_max - 1, 2 * coarse.k_max)
+        finer = fine.n_psi // coarse.n_psi
+        assert finer in (1, 2)
         for n in ("n_psi", "n_tilt", "n_shift"):
-            assert getattr(fine, n) == 2 * getattr(coarse, n)
+            assert getattr(fine, n) == finer * getattr(coarse, n)
         for step in ("psi_step_deg", "tilt_step_deg", "shift_step_px"):
-            assert getattr(fine, step) == getattr(coarse, step) / 2
+            assert getattr(fine, step) == getattr(coarse, step) / finer
+
+
+@pytest.mark.parametrize("k_max", [16, 21, 40, 64, 100])
+def test_bands_below_the_last_are_searched_in_steps_of_the_next(k_max: int) -> None:
+    levels = _plan(k_max)
+    finest_of_band = {level.k_max: level for level in levels}
+    *coarse, last = finest_of_band.values()
+    assert coarse
+    for level in coarse:
+        moved = np.deg2rad(level.psi_step_deg) * BOX / 2
+        assert moved <= STEP_FRACTION / 2 * BOX / level.k_max * 1.1
+        assert level.shift_step_px <= STEP_FRACTION / 2 * BOX / level.k_max * 1.1
+    # The last is as fine as it has to be, and no finer.
+    assert last.shift_step_px > STEP_FRACTION * BOX / last.k_max * 0.8
+
+
+def test_the_lowest_band_still_tells_poses_apart() -> None:
+    pixel_A = 2.0
+    for k_max in range(4, 60):
+        lowest = _plan(k_max, pixel_size_A=pixel_A)[0].k_max
+        assert lowest >= 4
+        assert BOX * pixel_A / lowest <= max(
+            COARSEST_RESOLUTION_A, BOX * pixel_A / k_max
+        )
 
 
 def test_azimuths_of_the_finest_level_serve_the_reconstruction() -> None:

@@ -109,7 +109,7 @@ class Backend(Protocol):
         phase: NDArray[np.complex64],
         shift: NDArray[np.int32],
     ) -> NDArray[np.float32]:
-        """Multiply rows of a reference with those of moved frames; see `loops`."""
+        """Multiply rows of a reference with those of moved frames; see `products`."""
 
     def pool_orders(
         self, amplitudes: NDArray[np.float32], orders: OrderSums

@@ -271,21 +271,6 @@ def unfold(even, odd, offset, power, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def shift(data, frame, phase, shift, out):  # type: ignore[no-untyped-def]
-    """out[v, :, i] = data[v, frame[i]] * phase[shift[i]], inside the circle."""
-    k_max = len(data) - 1
-    for v in range(k_max + 1):
-        reach = int(np.sqrt(k_max * k_max - v * v))
-        for i in range(len(frame)):
-            source = data[v, frame[i]]
-            turn = phase[shift[i]]
-            for column in range(k_max - reach, k_max + reach + 1):
-                value = source[column] * turn[column]
-                out[v, 2 * column, i] = value.real
-                out[v, 2 * column + 1, i] = value.imag
-
-
-@njit(nogil=True, fastmath=True, cache=True)
 def real_rows(values, of_pairs, of_values, out):  # type: ignore[no-untyped-def]
     """Write each row, (columns, pairs), as (2, pairs, columns, 2) real numbers."""
     for v in range(len(of_pairs) - 1):
@@ -304,19 +289,32 @@ def real_rows(values, of_pairs, of_values, out):  # type: ignore[no-untyped-def]
             lower[to + 1] = value.real
 
 
-@njit(nogil=True, cache=True)
-def row_products(rows, of_pairs, of_values, data, out):  # type: ignore[no-untyped-def]
-    """Multiply the matrix of each row with the middle columns of the data."""
+@njit(nogil=True, fastmath=True, cache=True)
+def shifted_products(  # type: ignore[no-untyped-def]
+    matrices, of_pairs, of_values, data, frame, phase, shift, moved, out
+):
+    """Multiply the matrix of each row with that row of all moved frames.
+
+    A row is moved just before it is multiplied, while it fits into the cache.
+    """
+    k_max, n = len(data) - 1, len(frame)
     for v in range(len(data)):
         first, last = 4 * of_values[v], 4 * of_values[v + 1]
         if first == last:
             continue
         height = 2 * (of_pairs[v + 1] - of_pairs[v])
-        width = (last - first) // height
-        begin = (data.shape[1] - width) // 2
-        matrix = rows[first:last].reshape(height, width)
+        columns = (last - first) // (2 * height)
+        begin = k_max - columns // 2
+        row = moved[: n * columns].reshape(n, columns)
+        for i in range(n):
+            source = data[v, frame[i], begin : begin + columns]
+            turn = phase[shift[i], begin : begin + columns]
+            to = row[i]
+            for column in range(to.shape[0]):
+                to[column] = source[column] * turn[column]
+        matrix = matrices[first:last].reshape(height, 2 * columns)
         of_row = out[2 * of_pairs[v] : 2 * of_pairs[v + 1]]
-        np.dot(matrix, data[v, begin : begin + width], of_row)
+        np.dot(matrix, row.view(np.float32).T, of_row)
 
 
 @njit(nogil=True, cache=True)

@@ -16,7 +16,6 @@ from scipy.sparse import csr_array
 
 from helixnb.backend import interpolation, kernels
 from helixnb.backend.products import Products
-from helixnb.backend.rows import PairRows
 
 NEGLIGIBLE = np.float32(-80.0)
 """Logarithm that single precision all but loses."""
@@ -182,64 +181,6 @@ class Loops(Products):
         kernels.unfold(even, odd, offset, np.float32(power), out)
         n, n_axial, n_azimuth = out.shape
         out.reshape(n, n_axial * n_azimuth).max(1, out=highest)
-
-    def shifted_frames(
-        self,
-        data: NDArray[np.complex64],
-        frame: NDArray[np.int64],
-        phase: NDArray[np.complex64],
-        shift: NDArray[np.int32],
-    ) -> NDArray[np.float32]:
-        """Copy frames and move each across the filament.
-
-        Parameters
-        ----------
-        data : ndarray of complex64, shape (n_rows, n_frames, n_columns)
-            Filament-frame data.
-        frame : ndarray of int64, shape (n,)
-            Frame to copy.
-        phase : ndarray of complex64, shape (n_shifts, n_columns)
-            Factor of each column at each shift.
-        shift : ndarray of int32, shape (n,)
-            Row of `phase` by which the copy is multiplied.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_rows, 2 n_columns, n)
-            Real and imaginary part of each column in turn; scratch.
-        """
-        n_rows, _, n_columns = data.shape
-        out = self.scratch("shifted", (n_rows, 2 * n_columns, len(frame)))
-        kernels.shift(data, frame, phase, shift, out)
-        return out
-
-    def shifted_products(
-        self,
-        matrices: NDArray[np.float32],
-        rows: PairRows,
-        data: NDArray[np.complex64],
-        frame: NDArray[np.int64],
-        phase: NDArray[np.complex64],
-        shift: NDArray[np.int32],
-    ) -> NDArray[np.float32]:
-        """Multiply every row of a reference with that of frames moved across.
-
-        Parameters
-        ----------
-        matrices : ndarray of float32
-            From `real_rows`.
-        rows : PairRows
-            From `arrange_rows`.
-        data, frame, phase, shift : ndarray
-            As for `shifted_frames`.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows.n_amplitudes, n)
-            Real and imaginary parts of pairs, where `rows` says; scratch.
-        """
-        moved = self.shifted_frames(data, frame, phase, shift)
-        return self.row_products(matrices, rows, moved)
 
     def weigh_tables(
         self,

@@ -84,31 +84,44 @@ class Products:
         kernels.real_rows(values, rows.row_start, rows.value_start, out)
         return out
 
-    def row_products(
+    def shifted_products(
         self,
         matrices: NDArray[np.float32],
         rows: PairRows,
-        data: NDArray[np.float32],
+        data: NDArray[np.complex64],
+        frame: NDArray[np.int64],
+        phase: NDArray[np.complex64],
+        shift: NDArray[np.int32],
     ) -> NDArray[np.float32]:
-        """Multiply every row of a reference with that of the data.
+        """Multiply every row of a reference with that of frames moved across.
 
         Parameters
         ----------
-        matrices : ndarray of float32, shape (4 n,)
+        matrices : ndarray of float32
             From `real_rows`.
         rows : PairRows
-            How they lie.
-        data : ndarray of float32, shape (n_rows, 2 n_columns, n_cells)
-            From `shifted_frames`; each row uses its middle columns.
+            From `arrange_rows`.
+        data : ndarray of complex64, shape (n_rows, n_frames, n_columns)
+            Filament-frame data; each row uses its middle columns.
+        frame : ndarray of int64, shape (n,)
+            Frame of each cell.
+        phase : ndarray of complex64, shape (n_shifts, n_columns)
+            Factor of each column at each transverse shift.
+        shift : ndarray of int32, shape (n,)
+            Row of `phase` by which the frame of each cell is multiplied.
 
         Returns
         -------
-        ndarray of float32, shape (2 n_pairs, n_cells)
-            Of each row, the real parts of its pairs and then the imaginary parts;
-            scratch.
+        ndarray of float32, shape (rows.n_amplitudes, n)
+            Real and imaginary parts of pairs, where `rows` says; scratch.
         """
-        out = self.scratch("amplitudes", (rows.n_amplitudes, data.shape[2]))
-        kernels.row_products(matrices, rows.row_start, rows.value_start, data, out)
+        n = len(frame)
+        moved = self.scratch("moved", (2 * data.shape[2] * n,)).view(np.complex64)
+        out = self.scratch("amplitudes", (rows.n_amplitudes, n))
+        starts = rows.row_start, rows.value_start
+        kernels.shifted_products(
+            matrices, *starts, data, frame, phase, shift, moved, out
+        )
         return out
 
     def pool_orders(

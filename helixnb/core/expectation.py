@@ -41,11 +41,11 @@ from helixnb.core.search import (
 _TABLES_AT_WORK = 8
 """Tables of the size of its evidence that a pass along a filament holds a segment."""
 
-PRUNING_POWER = 0.35
+PRUNING_POWER = 0.3
 """Exponent on the posterior by which levels of a lower band drop cells. The likelihood
 changes by many nats from one coarse cell to the next, and the best pose may lie between
-them: at a power of 1 its cell was lost in a fifth of clear images, at 0.4 or less in
-none."""
+them: of 1,501 clear images at full resolution 3 lost its cell at this power, 9 at a
+power of 0.4."""
 
 RULED_OUT = 1e-15
 """Probability below which a coarse level drops a polarity."""

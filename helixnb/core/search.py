@@ -2,10 +2,12 @@
 
 Azimuth and axial shift are always complete. The other three (in-plane angle with
 both polarities, out-of-plane tilt, transverse shift) are searched from coarse to
-fine: each level doubles the resolution and halves the steps, and only cells that
-hold posterior mass are divided. Steps follow from how far a wrong pose moves density
-at the rim of the object, as a fraction of the resolution. Where images tell more than
-that, the last level is divided once more (`oversampled`).
+fine: bands double, steps are halved, and only cells that hold posterior mass are kept
+and divided. Steps follow from how far a wrong pose moves density at the rim of the
+object, as a fraction of the resolution. The best pose lies between cells, and where
+images are clear the likelihood falls by many nats from there to the nearest one; so
+all bands but the last are searched in steps that suit the band after them. Where
+images tell more than the steps of the last, it is divided once more (`oversampled`).
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ from numpy.typing import NDArray
 from helixnb.backend import fourier
 from helixnb.backend.arrays import array_module, to_host
 
-COARSEST_RESOLUTION_A = 16.0
-"""Levels stop being halved once the resolution is lower than this."""
+COARSEST_RESOLUTION_A = 48.0
+"""The lowest band reaches at least this far."""
 
-MAX_LEVELS = 3
-"""More levels save nothing: the coarsest is already cheap."""
+LEAST_BAND = 4
+"""Fourier pixels: below, a band is a handful of components."""
+
+MAX_BANDS = 4
+"""More save nothing: the lowest is already cheap."""
 
 STEP_FRACTION = 0.35
 """Step of the divided axes, as movement at the rim over the resolution."""
@@ -186,56 +191,67 @@ def plan_levels(
     Returns
     -------
     list of SearchLevel
-        Finest last; each halves the steps of the one before.
+        Finest last; each has the steps of the one before or halves them.
     """
-    depth = 1
-    while (
-        depth < MAX_LEVELS
-        and box_px * pixel_size_A * 2**depth / k_max <= COARSEST_RESOLUTION_A * 1.5
-    ):
-        depth += 1
-    coarse_k = max(int(np.ceil(k_max / 2 ** (depth - 1))), 4)
-    wavelength_px = box_px / coarse_k
-    movement_px = STEP_FRACTION * wavelength_px
+    bands = _bands(k_max, box_px * pixel_size_A)
+    last = len(bands) - 1
+    movement_px = STEP_FRACTION * box_px / bands[min(1, last)]
     psi_step = np.rad2deg(movement_px / (box_px / 2))
     tilt_step = np.rad2deg(movement_px / radius_px)
     tilt_range = min(prior_tilt_deg + 3 * spread.tilt_deg, tilt_limit_deg)
-    level = SearchLevel(
-        k_max=coarse_k,
-        n_psi=_cells(min(3 * spread.psi_deg, 90.0), psi_step),
-        n_tilt=_cells(tilt_range, tilt_step),
-        n_shift=_cells(prior_shift_px + 3 * spread.shift_px, movement_px),
-        psi_step_deg=psi_step,
-        tilt_step_deg=tilt_step,
-        shift_step_px=movement_px,
-        n_axial=1,
-        n_azimuth=1,
-        axial_range_px=axial_range_px,
-        m_max=1,
-    )
+    n_psi = _cells(min(3 * spread.psi_deg, 90.0), psi_step)
+    n_tilt = _cells(tilt_range, tilt_step)
+    n_shift = _cells(prior_shift_px + 3 * spread.shift_px, movement_px)
     levels = []
-    for i in range(depth):
-        band = min(int(np.ceil(k_max / 2 ** (depth - 1 - i))), k_max)
-        band = max(band, min(coarse_k, k_max))
+    for i, halvings in _order_of_search(len(bands)):
+        band, finer = bands[i], 2**halvings
         m_max = harmonic_limit(band, box_px, radius_px, cyclic)
         axial_step = AXIAL_FRACTION * box_px / band
-        resolved = max(m_max, fine_m_max) if i == depth - 1 else m_max
+        resolved = max(m_max, fine_m_max) if i == last else m_max
         levels.append(
-            replace(
-                level,
+            SearchLevel(
                 k_max=band,
-                n_psi=level.n_psi * 2**i,
-                n_tilt=level.n_tilt * 2**i,
-                n_shift=level.n_shift * 2**i,
-                psi_step_deg=level.psi_step_deg / 2**i,
-                tilt_step_deg=level.tilt_step_deg / 2**i,
-                shift_step_px=level.shift_step_px / 2**i,
+                n_psi=n_psi * finer,
+                n_tilt=n_tilt * finer,
+                n_shift=n_shift * finer,
+                psi_step_deg=psi_step / finer,
+                tilt_step_deg=tilt_step / finer,
+                shift_step_px=movement_px / finer,
                 n_axial=max(1, int(np.ceil(axial_range_px / axial_step))),
                 n_azimuth=fourier.next_fast_len(2 * resolved + 2, real=True),
+                axial_range_px=axial_range_px,
                 m_max=m_max,
             )
         )
     return levels
+
+
+def _bands(k_max: int, box_A: float) -> list[int]:
+    """Band limits, each half of the next, up to the one asked for."""
+    n = 1
+    while (
+        n < MAX_BANDS
+        and box_A * 2**n <= COARSEST_RESOLUTION_A * k_max
+        and k_max >= LEAST_BAND * 2**n
+    ):
+        n += 1
+    return [int(np.ceil(k_max / 2 ** (n - 1 - i))) for i in range(n)]
+
+
+def _order_of_search(n_bands: int) -> list[tuple[int, int]]:
+    """Which band is searched on which grid, by how often its steps are halved.
+
+    The first grid suits the second band, or the only one. Bands in the middle go first
+    through the cells they are given, few of which survive, and then divide them; the
+    second does not, for which those cells are too coarse.
+    """
+    last = n_bands - 1
+    order = [(0, 0)]
+    for i in range(1, n_bands):
+        if 1 < i < last:
+            order.append((i, i - 1))
+        order.append((i, min(i, last - 1)))
+    return order
 
 
 def _cells(half_range: float, step: float) -> int:
