@@ -145,7 +145,8 @@ def expectation(
     cells = complete_grid(len(chunk), level, xp)
     near = near_priors(chunk, cells, level, settings.spread)
     cells = cells.take(xp.flatnonzero(near))
-    scored = poses = flops = 0
+    scored = poses = flops = band = 0
+    told = xp.empty(0)
     for fan, finer in zip(fans, [*fans[1:], None], strict=True):
         frames = make_frames(
             chunk, cells, fan.level, noise_power, spacing_per_A, backend
@@ -159,9 +160,14 @@ def expectation(
         flops += len(cells) * fan.flops_per_cell
         state = cells.image * N_POLARITIES + cells.polarity
         height, peak = _to_likelihood(tables, highest, state, len(chunk), backend)
-        messages, log_mass = _messages(
-            chunk, state, tables, height, peak, settings, backend
-        )
+        if fan.level.k_max > band:
+            messages, log_mass = _messages(
+                chunk, state, tables, height, _finite(peak), settings, backend
+            )
+        else:
+            # Finer steps tell a segment little more about its neighbours.
+            height, log_mass = _rescaled(height, state, log_mass, peak - told)
+        band, told = fan.level.k_max, _finite(peak)
         mass = backend.weigh_tables(tables, messages, state, height)
         if finer is None:
             kept = _heaviest(
@@ -188,16 +194,39 @@ def _to_likelihood(
     Cells too low to count in single precision get a height of 0 and stay as they are.
 
     Returns the height of each cell over the highest of its (image, polarity), and the
-    logarithm of those maxima, shape (n_images, 2).
+    logarithm of those maxima, shape (n_images, 2): minus infinity without cells.
     """
-    xp = array_module(tables)
     n_states = n_images * N_POLARITIES
     height, peak = backend.exponentiate(tables, highest, state, n_states)
-    log_scale = peak.astype(np.float64).reshape(n_images, N_POLARITIES)
-    # A polarity without cells was dropped for lack of mass at an earlier level: its
-    # empty table rules it out, and any finite scale will do.
+    return height, peak.astype(np.float64).reshape(n_images, N_POLARITIES)
+
+
+def _finite(log_scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give a scale to polarities without cells.
+
+    They were dropped for lack of mass at an earlier level. Their empty tables rule
+    them out, and any finite scale will do.
+    """
+    xp = array_module(log_scale)
     scale = log_scale.max(1, keepdims=True)
-    return height, xp.where(xp.isfinite(log_scale), log_scale, scale)
+    return xp.where(xp.isfinite(log_scale), log_scale, scale)
+
+
+def _rescaled(
+    height: NDArray[np.float32],
+    state: NDArray[np.int32],
+    log_mass: NDArray[np.float64],
+    change: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Bring tables to the scale of messages made before the maxima changed.
+
+    Parameters are the heights and states of cells, and for each image and polarity
+    the log mass of the messages and by how much the logarithm of the maximum grew.
+    """
+    xp = array_module(height)
+    most = change.max(1, keepdims=True)
+    factor = xp.exp(change - most).astype(np.float32)
+    return height * factor.ravel()[state], log_mass - most
 
 
 def _final_posterior(
