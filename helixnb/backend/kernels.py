@@ -42,11 +42,12 @@ def turn_frames(  # type: ignore[no-untyped-def]
     from the conjugate half.
     """
     data, power = out
-    steps = table.shape[0] - 1
+    steps, size = table.shape[0] - 1, parts.shape[1]
     scale2 = spacing * spacing
     factor = np.empty(2 * k_max + 1, np.float32)
     for f in range(len(image)):
         source = np.uint64(image[f])
+        own = parts[source].reshape(-1)
         # Astigmatism without the angle; phases in turns.
         mean, cos_2a, sin_2a, k2, k4, constant = contrast[source]
         first = k2 * scale2 / (2 * np.pi)
@@ -73,38 +74,34 @@ def turn_frames(  # type: ignore[no-untyped-def]
                 sign = np.float32(-1.0)
                 if kx < 0:
                     kx, ky, sign = -kx, -ky, np.float32(1.0)
-                x, y = int(np.floor(kx)), int(np.floor(ky))
-                tx = np.uint64(int((kx - x) * steps + 0.5))
-                ty = np.uint64(int((ky - y) * steps + 0.5))
+                # Truncation is the floor of what is positive, and takes no call.
+                x, y = int(kx), int(ky + size) - size
+                tx = np.uint64((kx - x) * steps + 0.5)
+                ty = np.uint64((ky - y) * steps + 0.5)
                 if x > 0:
-                    re, im = _inside(parts, source, x - 1, y - 1, table, tx, ty)
+                    re, im = _inside(own, parts.shape[1:], x - 1, y - 1, table, tx, ty)
                 else:
                     re, im = _at_edge(transforms[source], x - 1, y - 1, table, tx, ty)
                 frame[column] = complex(re, sign * im) * factor[column]
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def _inside(parts, source, x, y, table, tx, ty):  # type: ignore[no-untyped-def]
-    """Weighted sum of 4 x 4 components, none of them conjugate."""
-    size = parts.shape[1]
+def _inside(own, shape, x, y, table, tx, ty):  # type: ignore[no-untyped-def]
+    """Weighted sum of 4 x 4 components of one image, none of them conjugate."""
     # Unsigned, or wrapping of negative indices would be checked at each use.
-    a = np.uint64(y + size if y < 0 else y)
-    b = np.uint64(y + 1 + size if y < -1 else y + 1)
-    c = np.uint64(y + 2 + size if y < -2 else y + 2)
-    d = np.uint64(y + 3 + size if y < -3 else y + 3)
-    wa, wb, wc, wd = table[ty, 0], table[ty, 1], table[ty, 2], table[ty, 3]
-    total_re, total_im = np.float32(0), np.float32(0)
-    for i in range(4):
-        w = table[tx, np.uint64(i)]
-        k = np.uint64(2 * (x + i))
-        re = wa * parts[source, a, k] + wb * parts[source, b, k]
-        re += wc * parts[source, c, k] + wd * parts[source, d, k]
-        k = np.uint64(2 * (x + i) + 1)
-        im = wa * parts[source, a, k] + wb * parts[source, b, k]
-        im += wc * parts[source, c, k] + wd * parts[source, d, k]
-        total_re += w * re
-        total_im += w * im
-    return total_re, total_im
+    one, column, width = np.uint64(1), np.uint64(2 * x), np.uint64(shape[1])
+    w0, w1 = table[tx, np.uint64(0)], table[tx, one]
+    w2, w3 = table[tx, np.uint64(2)], table[tx, np.uint64(3)]
+    re, im = np.float32(0), np.float32(0)
+    for j in range(4):
+        row = y + j if y + j >= 0 else y + j + shape[0]
+        a = np.uint64(row) * width + column
+        b, c, d = a + np.uint64(2), a + np.uint64(4), a + np.uint64(6)
+        w = table[ty, np.uint64(j)]
+        re += w * (w0 * own[a] + w1 * own[b] + w2 * own[c] + w3 * own[d])
+        a, b, c, d = a + one, b + one, c + one, d + one
+        im += w * (w0 * own[a] + w1 * own[b] + w2 * own[c] + w3 * own[d])
+    return re, im
 
 
 @njit(nogil=True, fastmath=True, cache=True)

@@ -8,6 +8,7 @@ means is said here, for every device.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from helixnb.backend.products import Products
 
 NEGLIGIBLE = np.float32(-80.0)
 """Logarithm that single precision all but loses."""
+
+_AT_ONCE = 200_000
+"""Bytes of tables that stay in the nearest cache between two array expressions."""
 
 _IMAGE_TABLE = interpolation.image_table()
 _FAN_TABLE = interpolation.fan_table()
@@ -277,10 +281,10 @@ class Loops(Products):
         np.maximum.at(peak, state, highest)
         depth = highest - peak[state]
         height = np.where(depth > NEGLIGIBLE, np.exp(depth), np.float32(0))
-        for i in np.flatnonzero(height):
-            table = tables[i]
-            table -= highest[i]
-            np.exp(table, out=table)
+        for some in _runs(height > 0, max(1, _AT_ONCE // tables[0].nbytes)):
+            part = tables[some]
+            part -= highest[some, None, None]
+            np.exp(part, out=part)
         return height, peak
 
     def weighted_tables(
@@ -314,3 +318,11 @@ class Loops(Products):
         weights *= messages.reshape(-1, *tables.shape[1:])[state]
         weights *= share[:, None, None]
         return weights
+
+
+def _runs(chosen: NDArray[np.bool_], longest: int) -> Iterator[slice]:
+    """Slices of neighbours that are chosen, each at most so long."""
+    ends = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+    for first, last in ends.reshape(-1, 2).tolist():
+        for start in range(first, last, longest):
+            yield slice(start, min(start + longest, last))
