@@ -42,7 +42,7 @@ def turn_frames(  # type: ignore[no-untyped-def]
     from the conjugate half.
     """
     data, power = out
-    steps, size = table.shape[0] - 1, parts.shape[1]
+    steps = table.shape[0] - 1
     scale2 = spacing * spacing
     factor = np.empty(2 * k_max + 1, np.float32)
     for f in range(len(image)):
@@ -74,8 +74,7 @@ def turn_frames(  # type: ignore[no-untyped-def]
                 sign = np.float32(-1.0)
                 if kx < 0:
                     kx, ky, sign = -kx, -ky, np.float32(1.0)
-                # Truncation is the floor of what is positive, and takes no call.
-                x, y = int(kx), int(ky + size) - size
+                x, y = int(np.floor(kx)), int(np.floor(ky))
                 tx = np.uint64((kx - x) * steps + 0.5)
                 ty = np.uint64((ky - y) * steps + 0.5)
                 if x > 0:
