@@ -50,7 +50,7 @@ class Searched:
         self.scored += posterior.cells_scored
         self.grid += len(chunk) * posterior.level.cells_per_image
         for image in range(len(chunk)):
-            key = float(np.abs(chunk.transforms[image]).sum())
+            key = float(np.abs(chunk.transforms[image]).sum(dtype=np.float64))
             own = np.flatnonzero(cells.image == image)
             axes = (cells.polarity, cells.psi, cells.tilt, cells.shift)
             names = [tuple(int(axis[i]) for axis in axes) for i in own]

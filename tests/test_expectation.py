@@ -389,6 +389,23 @@ def test_a_search_that_prunes_nothing_is_exhaustive(rng: np.random.Generator) ->
     )
 
 
+def test_finer_steps_in_one_band_keep_the_scale_of_each_polarity(
+    rng: np.random.Generator,
+) -> None:
+    """What is known of polarity beforehand is asked once, on the coarser steps."""
+    images, volume, noise, _ = _scene(rng, n=3, noise_sd=3.0)
+    images = dataclasses.replace(images, polarity_prior=np.tile([0.8, 0.2], (3, 1)))
+    finer = oversampled(LEVEL)
+    found = _expect(images, volume, [LEVEL, finer], noise, pruned_mass=0.0)
+    expected = _expect(images, volume, [finer], noise, pruned_mass=0.0)
+    coarse = _expect(images, volume, [LEVEL], noise, pruned_mass=0.0)
+    assert np.abs(expected.log_evidence - coarse.log_evidence).max() > 1
+    np.testing.assert_allclose(found.log_evidence, expected.log_evidence, atol=1e-3)
+    np.testing.assert_allclose(
+        _dense(found, 3), _dense(expected, 3), atol=1e-5 * expected.weights.max()
+    )
+
+
 @pytest.mark.parametrize(("noise_sd", "share"), [(1.5, 0.6), (3.0, 1.0)])
 def test_a_pruned_search_finds_the_same_best_cells(
     noise_sd: float, share: float, rng: np.random.Generator
