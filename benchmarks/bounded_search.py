@@ -1,6 +1,6 @@
 """Compare the coarse-to-fine search with the exhaustive one, image by image.
 
-    python benchmarks/bounded_search.py [--images 400] [--resolution 10]
+    python benchmarks/bounded_search.py [--images 400] [--resolution 10] [--snr 0.1]
 
 An iteration from the true map of simulated segments is run twice, once as always, with
 cells dropped that hold no posterior mass, and once with every cell of every level.
@@ -91,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--resolution", type=float, default=10.0, help="A")
+    parser.add_argument("--snr", type=float, default=0.1, help="of the images")
     args = parser.parse_args()
     print(
         "coherence  resolution  images  other cell  other pose  log odds  cells scored"
@@ -107,7 +108,7 @@ def main() -> None:
                 segments_per_filament=PER_FILAMENT,
                 inter_box_A=40.0,
             ),
-            microscope=Microscope(snr=0.1),
+            microscope=Microscope(snr=args.snr),
         )
         particles = ParticleSet.from_file(data.particles_star)
         truth = mrcfile.read(data.truth_map).astype(np.float32)
