@@ -50,3 +50,9 @@ class PairRows:
         real = np.arange(row_start[-1]) + np.repeat(row_start[:-1], pairs)
         imaginary = real + np.repeat(pairs, pairs)
         return cls(row_start, value_start, real, imaginary, 2 * int(row_start[-1]))
+
+    @property
+    def moved_bytes(self) -> int:
+        """Memory that the rows of one moved frame take at a time: here, the longest."""
+        columns = np.diff(self.value_start) // np.maximum(np.diff(self.row_start), 1)
+        return 8 * int(columns.max(initial=0))

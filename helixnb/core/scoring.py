@@ -183,7 +183,7 @@ def score_cells(
     out = backend.scratch("tables", shape)
     highest = xp.empty(len(cells), np.float32)
     starts = cells.tilt_starts(level.n_tilt)
-    bytes_each = frames.data[0, 0].nbytes + 8 * fan.rows.n_amplitudes + 8 * out[0].size
+    bytes_each = fan.rows.moved_bytes + 8 * fan.rows.n_amplitudes + 8 * out[0].size
     for tilt in range(level.n_tilt):
         if starts[tilt] == starts[tilt + 1]:
             continue

@@ -61,6 +61,11 @@ class BatchedRows(PairRows):
     n_values: int
     n_lines: int
 
+    @property
+    def moved_bytes(self) -> int:
+        """Memory that the rows of one moved frame take: all of them at once."""
+        return 8 * self.n_lines
+
     @classmethod
     def arranged(
         cls, row_start: NDArray[np.int64], value_start: NDArray[np.int64], xp: Any
