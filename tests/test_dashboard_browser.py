@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 
+from helixnb.dashboards.style import THEMES
 from helixnb.simulate import Filaments, simulate_segments
 from tests.browser import (
     FIGURES,
@@ -371,6 +372,13 @@ def test_a_slider_moved_during_a_run_is_used_next_and_recorded(
 
 # --- a page served --------------------------------------------------------------------
 
+GROUND_UNDER_POINTER = """(color) => {
+  const shown = document.createElement("p")
+  shown.style.background = color
+  return [...document.querySelectorAll(".bk-Tooltip")].some((box) =>
+    getComputedStyle(box).backgroundColor == shown.style.backgroundColor)
+}"""
+
 VIEWS = {
     "Symmetry": "Layer lines",
     "Map": "Surface at",
@@ -398,6 +406,8 @@ def test_every_view_opens_and_catches_up_light_and_dark(third: Any) -> None:
     wait_for_plot(page, "FSC of iteration 4:")
     press(page, "Dark")
     page.get_by_role("button", name="Light", exact=True).wait_for()
+    page.mouse.move(*place_in_plot(page, "FSC of iteration 4:", 0.3, 0.5))
+    page.wait_for_function(GROUND_UNDER_POINTER, arg=THEMES["dark"].panel)
     assert not errors
     # And nothing of other machines was asked for.
     assert {urlsplit(url).hostname for url in page.requested} <= {"127.0.0.1", None}

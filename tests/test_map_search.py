@@ -139,6 +139,25 @@ def test_a_point_of_the_pitch_map_is_that_of_its_twist_and_rise(
     assert float(value) == pytest.approx(float(centre), abs=1e-4)
 
 
+def test_without_a_peak_the_best_of_a_pitch_range_still_lies_in_it(
+    actin_like: NDArray[np.float32],
+) -> None:
+    """A range of twists and rises that holds that of pitches is wider."""
+    pitch = helixnb.search_symmetry(
+        actin_like,
+        PIXEL_A,
+        mode="pitch",
+        subunits_per_turn=(10.0, 24.0),
+        pitch_A=(20.0, 26.0),
+        hand="right",
+        points=(40, 40),
+    )
+    best = candidate_table(pitch).iloc[0]
+    assert pitch.attrs["on_edge"]
+    assert 10 <= 360 / best.twist_deg <= 24
+    assert 20 - 0.2 <= best.pitch_A <= 26 + 0.2
+
+
 def test_a_hand_can_be_chosen(actin_like: NDArray[np.float32]) -> None:
     right = helixnb.search_symmetry(actin_like, PIXEL_A, hand="right")
     assert right.attrs["best_twist_deg"] > 0

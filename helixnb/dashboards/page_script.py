@@ -9,6 +9,9 @@ change. So it does that only if its entries are others. A button has the whole p
 out when it is enabled or disabled, as four are in each iteration. So those of fixed
 width do without.
 
+What is shown under the pointer hangs on the page itself, where a dashboard's colours do
+not reach: white on dark ones. So it takes those of the plot that it tells of.
+
 In notebooks: Panel 1.9 listens for changes of a notebook's models and sends them to the
 kernel, also those that came from there: it does not look at the mark that Bokeh 3.9
 gives them. All columns of all plots then come back in every iteration, and what a user
@@ -51,6 +54,20 @@ SCRIPT = """
       if (this.model.width == null) return draw.call(this)
       this.render()
       this.r_after_render()
+    }
+  }
+  const tooltip = window.Bokeh?.Models?.get("Tooltip")?.prototype.default_view.prototype
+  if (tooltip && !tooltip.is_mended) {
+    tooltip.is_mended = true
+    const place = tooltip._reposition
+    const colors = {"background-color": "panel", color: "ink", "divider-color": "line"}
+    tooltip._reposition = function () {
+      const theme = getComputedStyle(this.target)
+      for (const [own, of] of Object.entries(colors)) {
+        const color = theme.getPropertyValue(`--hx-${of}`)
+        if (color) this.el.style.setProperty(`--${own}`, color)
+      }
+      place.call(this)
     }
   }
   const manager = window.Bokeh?.Models?.get("panel.models.comm_manager.CommManager")

@@ -178,10 +178,7 @@ TOOLBAR_CSS = ".bk-divider { background-color: var(--hx-grid, #E5E7EB); }"
 FIGURE_CSS = """
 .bk-Canvas { --outline-style: solid; --highlight-color: var(--hx-line, #C3C9D1); }
 """
-"""For the frame of a plot that was clicked at.
-
-What is shown under the pointer hangs on the page itself, out of a theme's reach.
-"""
+"""For the frame of a plot that was clicked at."""
 
 CHOICE_CSS = """
 .bk-btn:focus:not(:focus-visible) { outline: none; }

@@ -257,6 +257,7 @@ def _candidates(
         for i, j in peaks(score)[:_GRID_PEAKS]:
             place = float(twist[i]), float(rise[j])
             found.append(followed(correlation, *place, first_lag=int(lags[-1])))
+        score = np.where(where.covers(twist, rise), score, -np.inf)
         i, j = np.unravel_index(int(np.argmax(score)), score.shape)
         highest.append(
             Candidate(
@@ -266,7 +267,7 @@ def _candidates(
     inside = [
         c for c in found if where.holds(c, correlation.layers.cyclic) and c.score > 0
     ]
-    # Without a peak the highest point stands, which lies on the edge.
+    # Without a peak the highest point stands, which lies on the edge of the window.
     return ranked(correlation, inside or [max(highest, key=lambda c: c.score)])
 
 

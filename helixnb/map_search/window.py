@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from helixnb.core.candidates import Candidate
 from helixnb.errors import InputError
 
@@ -93,6 +96,31 @@ class SearchWindow:
             ends = sorted(sign(hand) * 360.0 / u for u in (few, many))
             boxes.append(((ends[0], ends[1]), (short / many, long / few)))
         return boxes
+
+    def covers(
+        self, twist_deg: NDArray[np.float64], rise_A: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Which points of one of the `boxes` lie in the window.
+
+        Parameters
+        ----------
+        twist_deg : ndarray of float64, shape (n,)
+            Of the rows.
+        rise_A : ndarray of float64, shape (m,)
+            Of the columns.
+
+        Returns
+        -------
+        ndarray of bool, shape (n, m)
+        """
+        if self.axes == "twist-rise":
+            return np.ones((len(twist_deg), len(rise_A)), bool)
+        pitch = np.multiply.outer(360.0 / np.abs(twist_deg), rise_A)
+        slack = _SLACK * (self.second[1] - self.second[0])
+        inside: NDArray[np.bool_] = (pitch >= self.second[0] - slack) & (
+            pitch <= self.second[1] + slack
+        )
+        return inside
 
     def holds(self, candidate: Candidate, cyclic: int) -> bool:
         """Whether a candidate lies in the window, to a part of a grid step.
