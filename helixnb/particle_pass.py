@@ -300,11 +300,12 @@ def align_halves(
     filament = run.particles.filament
     levels = [fan.level for fan in halves[0].fans]
     bytes_each = working_bytes(levels, run.grid)
+    n = sum(len(one.index) for one in halves)
     chunks = (
         (half, members)
         for half, one in enumerate(halves)
         for members in chunks_of_filaments(
-            one.index, filament, lambda: run.backend.chunk_images(bytes_each)
+            one.index, filament, lambda: run.backend.chunk_images(bytes_each, n)
         )
     )
     results = run.backend.map(
@@ -314,7 +315,6 @@ def align_halves(
     )
     first, second = (Accumulator.empty(run.grid, run.backend.xp) for _ in halves)
     scored = done = 0
-    n = sum(len(one.index) for one in halves)
     for found in results:
         total = second if found.half else first
         total += found.sums

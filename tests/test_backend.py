@@ -350,3 +350,10 @@ def test_only_the_backend_compiles_and_starts_computing_threads() -> None:
             if roots & {"numba", "concurrent", "multiprocessing", "threadpoolctl"}:
                 found.append(path.name)
     assert set(found) <= {"benchmark.py"}  # it measures the machine
+
+
+def test_small_sets_make_as_many_chunks_as_cores_can_share() -> None:
+    assert BACKEND.chunk_images(1, 256) == 32
+    assert BACKEND.chunk_images(1, 20) == 32
+    assert BACKEND.chunk_images(1, 600) == 75
+    assert BACKEND.chunk_images(1, 10**6) == 96

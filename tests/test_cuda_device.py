@@ -205,20 +205,20 @@ def test_a_kernel_is_known_to_write(module: Any, machine: Machine) -> None:
 def test_chunks_follow_from_the_free_memory(module: Any, machine: Machine) -> None:
     backend = module.CUDA(0)
     with backend.active():
-        alone = backend.chunk_images(MIB)
+        alone = backend.chunk_images(MIB, 10**6)
         assert alone == int(module.MEMORY_FRACTION * 64 / module.WORKERS)
         held = _send(backend, 32 * MIB)
     with backend.active():
-        assert backend.chunk_images(MIB) == pytest.approx(alone / 2, abs=1)
-        assert backend.chunk_images(1) == module.MOST_IMAGES
-        assert backend.chunk_images(10**12) == 1
+        assert backend.chunk_images(MIB, 10**6) == pytest.approx(alone / 2, abs=1)
+        assert backend.chunk_images(1, 10**6) == module.MOST_IMAGES
+        assert backend.chunk_images(10**12, 10**6) == 1
         sizes = [s.stop - s.start for s in backend.blocks(0, 10, MIB)]
         assert sum(sizes) == 10
         assert max(sizes) < alone / 2
     del held
     machine.limit = 8 * MIB
     with backend.active():  # as CUPY_GPU_MEMORY_LIMIT sets it
-        assert backend.chunk_images(MIB) <= alone / 8
+        assert backend.chunk_images(MIB, 10**6) <= alone / 8
 
 
 def test_what_does_not_fit_is_halved_and_planned_smaller(
@@ -236,7 +236,7 @@ def test_what_does_not_fit_is_halved_and_planned_smaller(
     def chunks() -> Iterator[np.ndarray]:
         first = 0
         while first < 30:
-            planned.append(backend.chunk_images(42 * MIB // 10))
+            planned.append(backend.chunk_images(42 * MIB // 10, 10**6))
             yield np.arange(first, min(first + planned[-1], 30))
             first += planned[-1]
 
@@ -294,7 +294,7 @@ def test_no_array_of_a_large_gpu_is_too_long_for_its_libraries(library: Any) -> 
     with fake_device(large, library) as module:
         backend = module.CUDA(0)
         with backend.active():
-            assert backend.chunk_images(10 * MIB) * 10 * MIB <= 8 * fake_cupy.GIB
+            assert backend.chunk_images(10 * MIB, 10**6) * 10 * MIB <= 8 * fake_cupy.GIB
             sizes = [s.stop - s.start for s in backend.blocks(0, 10**6, MIB)]
     assert max(sizes) * MIB // 4 <= 2**31
 

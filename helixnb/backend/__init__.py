@@ -42,8 +42,8 @@ class Backend(Protocol):
     def synchronise(self) -> None:
         """Wait for what this thread has launched."""
 
-    def chunk_images(self, bytes_per_image: int) -> int:
-        """Images to be worked on at once, by their working memory; see `cpu`."""
+    def chunk_images(self, bytes_per_image: int, n_images: int) -> int:
+        """Images to be worked on at once, of so many; see `cpu`."""
 
     def filament_frames(
         self,

@@ -21,6 +21,9 @@ _Result = TypeVar("_Result")
 
 _CACHE_BYTES = 4_000_000
 
+_CHUNKS = 8
+_FEWEST_IMAGES = 32
+
 
 class CPU(Loops):
     """NumPy backend; see `helixnb.backend.Backend`.
@@ -60,15 +63,18 @@ class CPU(Loops):
     def synchronise(self) -> None:
         """Nothing to wait for: functions return when they are done."""
 
-    def chunk_images(self, bytes_per_image: int) -> int:
-        """Images to be worked on at once.
+    def chunk_images(self, bytes_per_image: int, n_images: int) -> int:
+        """Images to be worked on at once, the same whatever the number of cores.
 
         Parameters
         ----------
         bytes_per_image : int
             Working memory of one image, of which a host is assumed to have enough.
+        n_images : int
+            Images in all: of small sets fewer are taken at once, so that all cores
+            have some.
         """
-        return CHUNK_IMAGES
+        return min(CHUNK_IMAGES, max(n_images // _CHUNKS, _FEWEST_IMAGES))
 
     def map(
         self,

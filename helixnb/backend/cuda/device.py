@@ -187,7 +187,7 @@ class CUDA(Kernels):
                 free = min(free, max(limit - pool.used_bytes(), 0))
             return int(free)
 
-    def chunk_images(self, bytes_per_image: int) -> int:
+    def chunk_images(self, bytes_per_image: int, n_images: int) -> int:
         """Images of a chunk, from the free memory; see `cpu`."""
         share = MEMORY_FRACTION * self._budget / WORKERS
         share = min(share, MOST_BYTES) * self._shrunk
