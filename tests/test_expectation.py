@@ -389,14 +389,16 @@ def test_a_search_that_prunes_nothing_is_exhaustive(rng: np.random.Generator) ->
     )
 
 
+@pytest.mark.parametrize("times", [1, 2])
 def test_finer_steps_in_one_band_keep_the_scale_of_each_polarity(
-    rng: np.random.Generator,
+    times: int, rng: np.random.Generator
 ) -> None:
     """What is known of polarity beforehand is asked once, on the coarser steps."""
     images, volume, noise, _ = _scene(rng, n=3, noise_sd=3.0)
     images = dataclasses.replace(images, polarity_prior=np.tile([0.8, 0.2], (3, 1)))
     finer = oversampled(LEVEL)
-    found = _expect(images, volume, [LEVEL, finer], noise, pruned_mass=0.0)
+    levels = [LEVEL, *(finer for _ in range(times))]
+    found = _expect(images, volume, levels, noise, pruned_mass=0.0)
     expected = _expect(images, volume, [finer], noise, pruned_mass=0.0)
     coarse = _expect(images, volume, [LEVEL], noise, pruned_mass=0.0)
     assert np.abs(expected.log_evidence - coarse.log_evidence).max() > 1

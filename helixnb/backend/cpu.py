@@ -22,6 +22,8 @@ _Result = TypeVar("_Result")
 _CACHE_BYTES = 4_000_000
 
 _CHUNKS = 8
+"""Chunks that a set is parted into at least, if they have `_FEWEST_IMAGES` each."""
+
 _FEWEST_IMAGES = 32
 
 

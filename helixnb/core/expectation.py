@@ -161,13 +161,12 @@ def expectation(
         state = cells.image * N_POLARITIES + cells.polarity
         height, peak = _to_likelihood(tables, highest, state, len(chunk), backend)
         if fan.level.k_max > band:
-            messages, log_mass = _messages(
-                chunk, state, tables, height, _finite(peak), settings, backend
+            band, told = fan.level.k_max, _finite(peak)
+            messages, told_mass = _messages(
+                chunk, state, tables, height, told, settings, backend
             )
-        else:
-            # Finer steps tell a segment little more about its neighbours.
-            height, log_mass = _rescaled(height, state, log_mass, peak - told)
-        band, told = fan.level.k_max, _finite(peak)
+        # Finer steps in a band tell a segment little more about its neighbours.
+        height, log_mass = _rescaled(height, state, told_mass, peak - told)
         mass = backend.weigh_tables(tables, messages, state, height)
         if finer is None:
             kept = _heaviest(
@@ -218,7 +217,7 @@ def _rescaled(
     log_mass: NDArray[np.float64],
     change: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Bring tables to the scale of messages made before the maxima changed.
+    """Bring tables to the scale of messages, which may be of an earlier level.
 
     Parameters are the heights and states of cells, and for each image and polarity
     the log mass of the messages and by how much the logarithm of the maximum grew.
