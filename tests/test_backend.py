@@ -101,6 +101,10 @@ class _Cuda:
             _Cuda(fails="cudaErrorNoDevice: no CUDA-capable device is detected"),
             "the NVIDIA driver finds no GPU. See that nvidia-smi lists one",
         ),
+        (
+            _Cuda(fails="CUBLAS_STATUS_NOT_INITIALIZED"),
+            "its memory is full (CUBLAS_STATUS_NOT_INITIALIZED). Free it",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_gpu_is_told(no_gpu: Any, cuda: _Cuda, said: str) -> None:

@@ -6,6 +6,7 @@ counts memory and sees races between streams (`tests.gpu.fake_cupy`).
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -251,22 +252,76 @@ def test_what_does_not_fit_is_halved_and_planned_smaller(
 
 
 @pytest.mark.parametrize(
-    "words",
-    ["CUFFT_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "cudaErrorMemoryAllocation: "],
+    "error",
+    [
+        RuntimeError("CUFFT_ALLOC_FAILED"),
+        RuntimeError("CUFFT_INTERNAL_ERROR"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED"),
+        RuntimeError("cudaErrorMemoryAllocation: out of memory"),
+        RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+        MemoryError("std::bad_alloc"),
+    ],
+    ids=str,
 )
-def test_libraries_without_memory_are_understood(module: Any, words: str) -> None:
+def test_libraries_without_memory_are_understood(module: Any, error: Exception) -> None:
     """CuPy has an error of its own only for what it allocates itself."""
     backend = module.CUDA(0)
 
     def work(item: np.ndarray) -> int:
         if len(item) > 2:
-            raise RuntimeError(words)
+            raise error
         return len(item)
 
     with backend.active():
         assert list(backend.map(work, [np.arange(8)], _halves)) == [2, 2, 2, 2]
-        with pytest.raises(RuntimeError, match="something else"):
-            list(backend.map(lambda _: _raise(RuntimeError("something else")), [1]))
+    whole = re.escape("of cuda:0 (Fake GPU, 0 GiB) does not hold what is made of the ")
+    with pytest.raises(InputError, match=f"{whole}.*{re.escape(str(error))}"):
+        _fail_between_chunks(backend, error)
+
+
+def _fail_between_chunks(backend: Any, error: Exception) -> None:
+    with backend.active():
+        raise error
+
+
+@pytest.mark.parametrize("words", ["CUBLAS_STATUS_EXECUTION_FAILED", "something else"])
+def test_other_errors_stay_what_they_are(module: Any, words: str) -> None:
+    backend = module.CUDA(0)
+    with pytest.raises(RuntimeError, match=words), backend.active():
+        list(backend.map(lambda _: _raise(RuntimeError(words)), [1]))
+
+
+def test_a_thread_that_finds_no_room_for_handles_goes_on(
+    module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries make one for each thread, and first of all when the GPU may be full."""
+    backend, refused = module.CUDA(0), []
+    make_handles = module._try_libraries
+
+    def try_libraries() -> None:
+        if len(refused) < module.WORKERS:
+            refused.append(threading.get_ident())
+            raise RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED")
+        make_handles()
+
+    monkeypatch.setattr(module, "_try_libraries", try_libraries)
+    with backend.active():
+        found = list(backend.map(lambda item: item, [np.arange(8)] * 4, _halves))
+    np.testing.assert_array_equal(np.concatenate(found), 4 * list(range(8)))
+    assert refused
+
+
+def test_a_filament_for_which_nothing_is_left_is_told_in_the_library_s_words(
+    module: Any,
+) -> None:
+    backend = module.CUDA(0)
+    error = RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED")
+    with (
+        backend.active(),
+        pytest.raises(InputError, match=r"one filament.*\(CUBLAS_STATUS_NOT_INIT"),
+    ):
+        list(backend.map(lambda _: _raise(error), [1]))
 
 
 def _raise(error: Exception) -> None:

@@ -11,13 +11,15 @@ from functools import cache, lru_cache
 from typing import Any
 
 from helixnb.backend import Backend
+from helixnb.backend.cuda.memory import lacks_memory
 from helixnb.errors import InputError
 
 log = logging.getLogger("helixnb")
 
+_FOR_OLDER_DRIVERS = "pip install 'cupy-cuda12x[ctk]>=14.1'"
 _INSTALL = (
-    "pip install 'helixnb[cuda]' (CUDA 13), or pip install 'cupy-cuda12x[ctk]' where "
-    "the driver is older"
+    f"pip install 'helixnb[cuda]' (CUDA 13), or {_FOR_OLDER_DRIVERS} where the driver "
+    "is older"
 )
 
 
@@ -66,7 +68,7 @@ def gpu_problem() -> str:
             return (
                 f"the NVIDIA driver supports CUDA {_version(supported)}, but CuPy is "
                 f"made for CUDA {_version(needed)}. Update the driver, or install the "
-                "CuPy of its version: pip install 'cupy-cuda12x[ctk]'"
+                f"CuPy of its version: {_FOR_OLDER_DRIVERS}"
             )
         if not device.count():
             return "no NVIDIA driver was found. Install the one of your GPU"
@@ -77,8 +79,13 @@ def gpu_problem() -> str:
                 "the NVIDIA driver finds no GPU. See that nvidia-smi lists one, and "
                 "that CUDA_VISIBLE_DEVICES does not hide it"
             )
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        return f"CuPy cannot use the GPU ({first[0]}). To install it anew: {_INSTALL}"
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if lacks_memory(error):
+            return (
+                f"its memory is full ({first}). Free it (nvidia-smi tells which "
+                "programs use it) and start Python again"
+            )
+        return f"CuPy cannot use the GPU ({first}). To install it anew: {_INSTALL}"
     return ""
 
 

@@ -71,13 +71,15 @@ def in_order(
         """Yield the results of an item that did not fit."""
         halves = [item] if halve is None else halve(item)
         for half in halves:
-            found = tried(threads.submit(function, half))
+            future = threads.submit(function, half)
+            found = tried(future)
             if found is not None:
                 yield from found
             elif len(halves) < 2:
                 raise InputError(
                     "the memory of the device does not hold one filament at this "
-                    "resolution. Use device='cpu', or a lower resolution."
+                    f"resolution ({str(future.exception()) or 'out of memory'}). Use "
+                    "device='cpu', or a lower resolution."
                 )
             else:
                 recover()

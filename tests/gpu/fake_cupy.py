@@ -36,7 +36,10 @@ class FakeOutOfMemoryError(MemoryError):
     """CuPy's error of that name."""
 
     def __init__(self, size: int, total: int, limit: int = 0) -> None:
-        super().__init__(f"out of memory: {size:,} bytes, {total:,} in use")
+        super().__init__(
+            f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} "
+            "bytes)."
+        )
 
 
 class Stream:
@@ -500,7 +503,6 @@ def _cupy(machine: Machine, library: ctypes.CDLL) -> dict[str, Any]:
             "cupy.cuda.alloc_pinned_memory", alloc_pinned_memory
         ),
         get_current_stream=lambda: _Checked("cupy.cuda.Stream", machine.stream),
-        memory=types.SimpleNamespace(OutOfMemoryError=FakeOutOfMemoryError),
     )
     plans = _Checked(
         "cupy.fft.config",

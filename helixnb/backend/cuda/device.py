@@ -10,7 +10,6 @@ chunks, nor it for them, except where a result changes hands.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +24,7 @@ import cupyx.scipy.ndimage
 from helixnb.backend.arrays import ArrayKind, register
 from helixnb.backend.cuda.kernels import Kernels, source
 from helixnb.backend.cuda.maps import THREADS
+from helixnb.backend.cuda.memory import lacks_memory
 from helixnb.backend.cuda.staging import Staging
 from helixnb.backend.cuda.transforms import batched, length_within
 from helixnb.backend.pipeline import in_order
@@ -63,9 +63,6 @@ _PLANS = 256
 search, and the lengths that their batches have (`transforms`)."""
 
 _OPTIONS = ("--std=c++17",)
-_OutOfMemory = cupy.cuda.memory.OutOfMemoryError
-_LACK_OF_MEMORY = re.compile("ALLOC_FAILED|OUT_OF_MEMORY|MemoryAllocation")
-"""How errors of cuFFT and cuBLAS, of the driver and of the runtime name it."""
 
 
 def count() -> int:
@@ -145,8 +142,15 @@ class CUDA(Kernels):
         self._device.use()
         self._own.stream = cupy.cuda.Stream(non_blocking=True).use()
         cupy.fft.config.get_plan_cache().set_size(_PLANS)
-        # Libraries take memory for each thread, which chunks are to leave them.
-        _try_libraries()
+
+    def _make_handles(self) -> None:
+        """Let libraries take the memory that they want for this thread, once.
+
+        Not where a thread begins: an error there would be the end of all threads.
+        """
+        if not getattr(self._own, "has_handles", False):
+            _try_libraries()
+            self._own.has_handles = True
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -159,13 +163,13 @@ class CUDA(Kernels):
             try:
                 yield
             except Exception as error:
-                if not _lacks_memory(error):
+                if not lacks_memory(error):
                     raise
                 _free_memory()
                 raise InputError(
                     f"the memory of {self.name} ({self._description}) does not hold "
-                    "what is made of the maps of this box. Use device='cpu', or crop "
-                    "or bin the images."
+                    f"what is made of the maps of this box ({error}). Use "
+                    "device='cpu', or crop or bin the images."
                 ) from error
 
     def synchronise(self) -> None:
@@ -220,10 +224,11 @@ class CUDA(Kernels):
         def finished(planned: tuple[_Item, float]) -> _Result:
             item, share = planned
             try:
+                self._make_handles()
                 result = function(item)
                 self.synchronise()
             except Exception as error:
-                if not _lacks_memory(error):
+                if not lacks_memory(error):
                     raise
                 self._shrunk = max(min(self._shrunk, share / 2), LEAST_SHARE)
                 # Its frames hold the memory that is to be tried again.
@@ -257,15 +262,6 @@ class CUDA(Kernels):
 
 class _TooLarge(Exception):
     """Raised for an item that takes more memory than there is."""
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Whether an error says that there was no memory, whichever library says it."""
-    if isinstance(error, _OutOfMemory):
-        return True
-    return bool(_LACK_OF_MEMORY.search(str(error))) and not isinstance(
-        error, InputError
-    )
 
 
 def _free_memory() -> None:
