@@ -30,7 +30,8 @@ endef
 export PANEL_INLINE := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo lab test test-python test-notebooks test-browser test-slow test-binder
+.PHONY: help demo lab test test-python test-notebooks test-browser test-slow
+.PHONY: test-sanitized test-binder
 .PHONY: lint audit docs clean
 
 help:
@@ -40,6 +41,7 @@ help:
 	@echo "make lint          ruff and mypy only"
 	@echo "make test-browser  drive the dashboard in headless Chromium"
 	@echo "make test-slow     long tests, without a browser"
+	@echo "make test-sanitized  CUDA kernels on the CPU, under AddressSanitizer and UBSan"
 	@echo "make test-binder   the first notebook in what binder/ installs, and its memory"
 	@echo "make audit         known vulnerabilities of the pinned versions (needs PyPI)"
 	@echo "make docs          build the documentation into site/"
@@ -71,6 +73,15 @@ endif
 
 test-slow: $(VENV)/.stamp-test
 	$(BIN)/pytest -m "slow and not browser" $(PYTEST_FLAGS) tests
+
+# The tests that compile the CUDA sources for the host, which then tell every access
+# outside of an array. Some minutes.
+test-sanitized: $(VENV)/.stamp-test
+	CXXFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+	  LD_PRELOAD=$$(g++ -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	  $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/test_cuda_kernels.py \
+	  tests/test_device_maps.py \
+	  tests/test_device_step.py::test_a_step_gives_what_it_gives_on_the_cpu
 
 test-browser: $(VENV)/.stamp-test $(VENV)/.stamp-browser
 	$(BIN)/pytest -m browser $(PYTEST_FLAGS) tests

@@ -16,7 +16,7 @@ import pytest
 
 from helixnb.backend import fourier, polar
 from helixnb.backend.arrays import to_host
-from helixnb.backend.cuda import staging, transforms
+from helixnb.backend.cuda import batch_lengths, staging
 from helixnb.errors import InputError
 from tests.gpu import fake_cupy, strict
 from tests.gpu.fake_cupy import Machine, fake_device
@@ -384,7 +384,7 @@ def test_plans_of_transforms_do_not_fill_the_memory(
 def test_batches_have_few_lengths() -> None:
     """Each holds what it is for, with little beyond; few plans serve a whole run."""
     numbers = range(1, 5000)
-    lengths = [transforms.length_from(n) for n in numbers]
+    lengths = [batch_lengths.length_from(n) for n in numbers]
     assert all(n <= length < 2 * n for n, length in zip(numbers, lengths, strict=True))
     assert all(
         length <= 1.25 * n
@@ -393,8 +393,8 @@ def test_batches_have_few_lengths() -> None:
     )
     assert len(set(lengths)) <= 30
     for n in numbers:
-        within = transforms.length_within(n)
-        assert transforms.length_from(within) == within <= n < 2 * within
+        within = batch_lengths.length_within(n)
+        assert batch_lengths.length_from(within) == within <= n < 2 * within
 
 
 @pytest.mark.parametrize("n", [1, 5, 130])
@@ -423,7 +423,7 @@ def test_transforms_of_longer_batches(
             assert found.shape == expected.shape
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     batches = {key[1][0] for key in machine.plans if key[0] == "rfft"}
-    assert batches == {transforms.length_from(n)}
+    assert batches == {batch_lengths.length_from(n)}
 
 
 def test_the_stand_in_holds_calls_to_the_signatures_of_cupy() -> None:

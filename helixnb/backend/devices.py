@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from helixnb.backend import Backend
-from helixnb.backend.cuda.memory import lacks_memory
+from helixnb.backend.cuda.out_of_memory import lacks_memory
 from helixnb.errors import InputError
 
 log = logging.getLogger("helixnb")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -42,7 +44,10 @@ def written_arguments() -> dict[str, set[int]]:
 
 
 def compile_kernels(folder: Path) -> ctypes.CDLL:
-    """Compile all kernels for the host; skips where there is no compiler."""
+    """Compile all kernels for the host; skips where there is no compiler.
+
+    CXXFLAGS adds to the options, as `make test-sanitized` does.
+    """
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no g++ on PATH to compile the CUDA sources for the host with")
@@ -57,6 +62,7 @@ def compile_kernels(folder: Path) -> ctypes.CDLL:
     code.write_text("\n".join([HEADER.read_text(), text, *launchers]))
     flags = ["-std=c++17", "-O2", "-Wall", "-Wno-unused-function", "-Werror"]
     flags.append("-Wno-unknown-pragmas")  # of loops to be unrolled
+    flags += shlex.split(os.environ.get("CXXFLAGS", ""))
     subprocess.run(
         [compiler, *flags, "-shared", "-fPIC", "-o", library, code], check=True
     )

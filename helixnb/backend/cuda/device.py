@@ -22,11 +22,11 @@ import cupyx.scipy.fft
 import cupyx.scipy.ndimage
 
 from helixnb.backend.arrays import ArrayKind, register
+from helixnb.backend.cuda.batch_lengths import batched, length_within
 from helixnb.backend.cuda.kernels import Kernels, source
 from helixnb.backend.cuda.maps import THREADS
-from helixnb.backend.cuda.memory import lacks_memory
+from helixnb.backend.cuda.out_of_memory import lacks_memory
 from helixnb.backend.cuda.staging import Staging
-from helixnb.backend.cuda.transforms import batched, length_within
 from helixnb.backend.pipeline import in_order
 from helixnb.errors import InputError
 
@@ -60,7 +60,7 @@ LEAST_SHARE = 1 / 64
 
 _PLANS = 256
 """Plans that a thread keeps, if the memory allows: a few transforms of each level of a
-search, and the lengths that their batches have (`transforms`)."""
+search, and the lengths that their batches have (`batch_lengths`)."""
 
 _OPTIONS = ("--std=c++17",)
 

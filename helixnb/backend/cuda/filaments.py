@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from helixnb.backend import fourier
+from helixnb.backend.cuda.batch_lengths import length_from
 from helixnb.backend.cuda.maps import MapKernels
-from helixnb.backend.cuda.transforms import length_from
 
 
 class FilamentKernels(MapKernels):
