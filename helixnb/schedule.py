@@ -265,6 +265,8 @@ class Ending(NamedTuple):
 
     Attributes
     ----------
+    best_resolution_A : float
+        What the next iteration has to improve on.
     stalled : int
         Iterations since the resolution last improved.
     passes_left : int or None
@@ -273,6 +275,7 @@ class Ending(NamedTuple):
         Whether ``max_low_resolution_iterations`` began those passes.
     """
 
+    best_resolution_A: float
     stalled: int
     passes_left: int | None
     given_up: bool
@@ -296,16 +299,23 @@ def ending(job: Job, state: State, made: Plan, reached_A: float) -> Ending:
     -------
     Ending
     """
-    better = reached_A < state.resolution_A * (1 - GAIN)
-    stalled = 0 if better or made.bootstrapping else state.stalled + 1
+    # The FSC of few images goes up and down: what counts is the best so far, or each
+    # recovery would pass for progress.
+    better = reached_A < state.best_resolution_A * (1 - GAIN)
+    best_A = reached_A if better else state.best_resolution_A
+    stalled = 0 if better else state.stalled + 1
+    if made.bootstrapping:  # the halves are not independent yet
+        best_A, stalled = np.inf, 0
     if made.final and state.passes_left is not None:
-        return Ending(stalled, max(state.passes_left - 1, 0), state.given_up)
+        left = max(state.passes_left - 1, 0)
+        return Ending(best_A, stalled, left, state.given_up)
     parameters = job.parameters
     at_the_limit = reached_A <= job.box * job.pixel / (job.box // 2 - 2)
     low = reached_A > LOW_RESOLUTION_A and not at_the_limit
     given_up = low and state.iteration + 1 >= parameters.max_low_resolution_iterations
     settled = stalled >= PATIENCE and not low
     if made.bootstrapping or not made.used.all() or not (settled or given_up):
-        return Ending(stalled, None, given_up=False)
+        return Ending(best_A, stalled, None, given_up=False)
     limiting = parameters.limit_shifts == "final" and parameters.symmetry is not None
-    return Ending(stalled, parameters.extra_passes + int(limiting), not settled)
+    passes = parameters.extra_passes + int(limiting)
+    return Ending(best_A, stalled, passes, not settled)

@@ -138,6 +138,9 @@ class State:
         first iterations.
     check : BlindCheck or None
         How the symmetric half-maps agree with those; None where there are none.
+    best_resolution_A : float
+        Finest so far, which an iteration has to improve on by 1 %; infinite before the
+        halves are independent.
     stalled : int
         Iterations since the resolution last improved.
     passes_left : int or None
@@ -178,6 +181,7 @@ class State:
     scores: SymmetryScores | None = None
     blind_maps: NDArray[np.float32] | None = None
     check: BlindCheck | None = None
+    best_resolution_A: float = np.inf
     stalled: int = 0
     passes_left: int | None = None
     given_up: bool = False

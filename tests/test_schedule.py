@@ -48,6 +48,7 @@ def _state(**values: Any) -> State:
         "passes_left": None,
         "resolution_A": 5.0,
         "next_align_resolution_A": 5.0,
+        "best_resolution_A": values.get("resolution_A", 5.0),
         "stalled": 0,
     }
     return replace(state, **(base | values))
@@ -124,35 +125,58 @@ def test_batches_are_whole_filaments_of_both_halves_and_grow() -> None:
 def test_it_ends_when_nothing_improves() -> None:
     job, waiting = _job(), PATIENCE - 1
     stands = ending(job, _state(stalled=waiting), _plan(), 5.0)
-    assert stands == (PATIENCE, 0, False)
+    assert stands == (5.0, PATIENCE, 0, False)
     improves = ending(job, _state(stalled=waiting), _plan(), 4.9)
-    assert improves == (0, None, False)
+    assert improves == (4.9, 0, None, False)
     early = ending(job, _state(stalled=waiting - 1), _plan(), 5.0)
-    assert early == (waiting, None, False)
+    assert early == (5.0, waiting, None, False)
+
+
+def test_going_up_and_down_is_no_improvement() -> None:
+    """Each recovery from a chance setback used to count as one."""
+    job, state = _job(), _state()
+    for reached_A in (5.3, 5.0, 5.4):
+        end = ending(job, state, _plan(), reached_A)
+        state = replace(state, resolution_A=reached_A, **end._asdict())
+    assert state.converged
+
+
+def test_slow_improvement_adds_up() -> None:
+    job, state = _job(), _state()
+    for reached_A in (4.97, 4.94):
+        end = ending(job, state, _plan(), reached_A)
+        state = replace(state, resolution_A=reached_A, **end._asdict())
+    assert state.stalled == 0
+    assert state.best_resolution_A == 4.94
+
+
+def test_halves_that_share_a_reference_set_no_mark() -> None:
+    end = ending(_job(), _state(), _plan(bootstrapping=True), 4.0)
+    assert end == (np.inf, 0, None, False)
 
 
 def test_it_does_not_end_before_all_images_are_used() -> None:
     some = _plan(used=np.arange(N) < 100)
-    assert ending(_job(), _state(stalled=9), some, 5.0)[1] is None
+    assert ending(_job(), _state(stalled=9), some, 5.0).passes_left is None
 
 
 def test_extra_passes_and_limited_shifts_come_last() -> None:
     stalled = _state(stalled=PATIENCE)
     job = _job(extra_passes=2, limit_shifts="final")
-    assert ending(job, stalled, _plan(), 5.0)[1] == 3
+    assert ending(job, stalled, _plan(), 5.0).passes_left == 3
     for left in (3, 2, 1):
         state = _state(stalled=9, passes_left=left)
-        assert ending(job, state, _plan(final=True), 4.0)[1] == left - 1
+        assert ending(job, state, _plan(final=True), 4.0).passes_left == left - 1
 
 
 def test_low_resolution_is_given_time_but_not_for_ever() -> None:
     state = _state(stalled=PATIENCE, resolution_A=8.0)
     early, late = replace(state, iteration=9), replace(state, iteration=11)
-    assert ending(_job(), early, _plan(), 8.0)[1] is None
-    assert ending(_job(), late, _plan(), 8.0)[1] == 0
+    assert ending(_job(), early, _plan(), 8.0).passes_left is None
+    assert ending(_job(), late, _plan(), 8.0).passes_left == 0
     assert ending(_job(), late, _plan(), 8.0).given_up
     longer = _job(max_low_resolution_iterations=30)
-    assert ending(longer, late, _plan(), 8.0)[1] is None
+    assert ending(longer, late, _plan(), 8.0).passes_left is None
 
 
 def test_what_was_given_up_goes_on_once_the_limit_is_raised() -> None:
@@ -164,7 +188,7 @@ def test_what_was_given_up_goes_on_once_the_limit_is_raised() -> None:
     longer = _job(max_low_resolution_iterations=24)
     made = plan(longer, ended)
     assert not made.final
-    assert ending(longer, ended, made, 7.0) == (0, None, False)
+    assert ending(longer, ended, made, 7.0) == (7.0, 0, None, False)
 
 
 def test_symmetry_is_released_once_structure_has_grown() -> None:
@@ -186,8 +210,8 @@ def test_an_edit_after_the_end_is_followed_until_it_stands_still_again() -> None
     edited = _job(mask="dynamic")
     made = plan(edited, ended)
     assert not made.final
-    assert ending(edited, ended, made, 4.5) == (0, None, False)
-    assert ending(edited, ended, made, 5.0) == (PATIENCE + 1, 0, False)
+    assert ending(edited, ended, made, 4.5) == (4.5, 0, None, False)
+    assert ending(edited, ended, made, 5.0) == (5.0, PATIENCE + 1, 0, False)
 
 
 def test_what_the_pixels_can_hold_is_no_low_resolution() -> None:
@@ -196,7 +220,7 @@ def test_what_the_pixels_can_hold_is_no_low_resolution() -> None:
         job, particles=SimpleNamespace(**(vars(job.particles) | {"pixel_size_A": 4.0}))
     )
     nyquist = _state(stalled=PATIENCE, resolution_A=8.5)
-    assert ending(coarse, nyquist, _plan(), 8.5)[1] == 0
+    assert ending(coarse, nyquist, _plan(), 8.5).passes_left == 0
 
 
 def test_regrowing_waits_until_the_symmetry_has_settled() -> None:
