@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from helixnb.core.postprocess import FinalMaps
     from helixnb.state import State
 
+DENSITY_UNITS = "image units / voxel"
+"""Added up along a line of sight, a map has the units of the images, which no program
+writes: of the noise's standard deviation, where images were normalised to it."""
+
 LOCAL_RESOLUTION_STEPS = 24
 """Cut-offs that the local resolution is told apart by."""
 
@@ -76,13 +80,19 @@ def filtered_map(state: State, pixel_size_A: float) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        float32 over ``z``, ``y``, ``x``; not sharpened.
+        float32 over ``z``, ``y``, ``x``; not sharpened. A sum along a line of sight
+        has the units of the images.
     """
     average = postprocess.average_map(state.half_maps)
     weight = postprocess.fsc_weight(state.fsc.reported)
     volume = postprocess.scale_shells(average, weight)
     return _labelled(
-        volume, state, pixel_size_A, "map", long_name="density, FSC-weighted"
+        volume,
+        state,
+        pixel_size_A,
+        "map",
+        long_name="density, FSC-weighted",
+        units=DENSITY_UNITS,
     )
 
 
@@ -112,6 +122,7 @@ def sharpened_map(state: State, pixel_size_A: float) -> xr.DataArray:
         pixel_size_A,
         "sharpened_map",
         long_name="density, sharpened",
+        units=DENSITY_UNITS,
         b_factor_A2=undone_A2,
     )
 
@@ -153,6 +164,7 @@ def symmetrised_map(state: State, pixel_size_A: float) -> xr.DataArray:
         pixel_size_A,
         "symmetrised_map",
         long_name="density, FSC-weighted and symmetrised",
+        units=DENSITY_UNITS,
     )
 
 
@@ -173,7 +185,8 @@ def half_maps(state: State, pixel_size_A: float) -> xr.DataArray:
     """
     box = state.half_maps.shape[-1]
     coords = {"half": list(HALVES), **_axes(box, pixel_size_A)}
-    attrs = {"long_name": "density, unfiltered"} | _map_facts(state, pixel_size_A)
+    attrs = {"long_name": "density, unfiltered", "units": DENSITY_UNITS}
+    attrs |= _map_facts(state, pixel_size_A)
     dims = ("half", "z", "y", "x")
     return xr.DataArray(state.half_maps.copy(), coords, dims, "half_maps", attrs)
 

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from helixnb.core.fsc import resolution_A
-from helixnb.core.search import AXIAL_FRACTION, STEP_FRACTION
+from helixnb.core.places import places_of
 from helixnb.symmetry import HelicalSymmetry
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ _CANDIDATE_COLUMNS = [
     "lags",
     "relation",
 ]
+SEARCHED = ("tilt", "transverse_shift", "axial_shift")
+"""What is searched on a grid that images share; in-plane angles begin at their priors.
+"""
+
 _SCORES = {"half_A": "half A", "half_B": "half B", "joint": "both halves"}
 
 
@@ -293,21 +297,10 @@ def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
         Over ``particle``; angles in degrees by RELION's convention, shifts in
         angstrom. ``psi_deviation`` is what is left of psi after its prior and the
         polarity; ``position`` runs along the filament as it was picked. What was
-        searched in steps that all images share has them as its attribute
-        ``search_step``, in its own unit.
+        searched in steps that most images share has them as its attribute
+        ``search_step``, and one of the places as ``search_place``, in its own unit.
     """
     poses, pixel = state.poses, particles.pixel_size_A
-    step_A = STEP_FRACTION * state.align_resolution_A
-    tilt_step_deg = float(np.rad2deg(step_A / state.survey.outer_radius_A))
-    axial_A = AXIAL_FRACTION * state.align_resolution_A
-    if state.symmetry is not None:
-        # The range is whole rises, divided evenly.
-        axial_A = state.rise_A / np.ceil(state.rise_A / axial_A)
-    steps = {
-        "transverse_shift": step_A,
-        "tilt": tilt_step_deg,
-        "axial_shift": float(axial_A),
-    }
     deviation = poses.psi_deg - particles.psi_prior_deg - 180.0 * poses.polarity
     degree, angstrom = "degree", "angstrom"
     columns: dict[str, tuple[ArrayLike, str, str]] = {
@@ -338,8 +331,11 @@ def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
         {"particle": np.arange(len(particles))},
         {"iteration": state.iteration, "source": str(particles.source)},
     )
-    for name, step in steps.items():
-        labelled[name].attrs["search_step"] = step
+    for name in SEARCHED:
+        places = places_of(labelled[name].to_numpy())
+        if places is not None:
+            labelled[name].attrs["search_step"] = places.step
+            labelled[name].attrs["search_place"] = places.origin
     return labelled
 
 
@@ -381,5 +377,9 @@ def noise(state: State, pixel_size_A: float) -> xr.DataArray:
         {dim: variable(dim, k_per_A, "1/angstrom", "spatial frequency")},
         (dim,),
         "noise",
-        {"long_name": "noise power", "iteration": state.iteration},
+        {
+            "long_name": "noise power",
+            "units": "image units^2 pixels",
+            "iteration": state.iteration,
+        },
     )

@@ -47,6 +47,10 @@ input, button {{ font: inherit; padding: 6px 10px; }} p {{ color: #B3261E; }}
 <button>Open</button></form></body></html>"""
 
 _BODY_CSS = "html, body { margin: 0; min-height: 100vh; }"
+_PAGE_CSS = """
+:host { min-height: 100vh; box-sizing: border-box; border-radius: 0 !important; }
+"""
+"""For a dashboard that is all of a page: its ground reaches the end of the window."""
 
 
 @dataclass(frozen=True)
@@ -305,8 +309,9 @@ def make_server(session: Session, who: Access) -> Any:
     pn.config.raw_css = [_BODY_CSS]
 
     def page() -> Any:
-        shown = session.dashboard()
-        return shown.__panel__()
+        shown = session.dashboard().__panel__()
+        shown.stylesheets = [_PAGE_CSS]
+        return shown
 
     return pn.io.server.get_server(
         {"/": page},

@@ -246,6 +246,11 @@ def press(page: Any, label: str) -> None:
     page.get_by_role("button", name=label, exact=True).locator("visible=true").click()
 
 
+def left_edge(page: Any, label: str) -> Any:
+    button = page.get_by_role("button", name=label, exact=True).locator("visible=true")
+    return button.bounding_box()["x"]
+
+
 def wait_for_iteration(page: Any, pattern: str) -> None:
     page.wait_for_selector(f"text=/Iteration {pattern}/")
 
@@ -467,9 +472,13 @@ def test_an_iteration_changes_plots_and_leaves_the_rest(third: Any) -> None:
           window.entries = drawn.flatMap(view => view.entries ?? []).map(e => e.el)
         }}"""
     )
+    buttons = ("Step", "Run", "Pause")
+    places = [left_edge(third, label) for label in buttons]
     press(third, "Step")
     wait_for_plot(third, "FSC of iteration 4")
     wait_until_idle(third)
+    # They were disabled and enabled.
+    assert [left_edge(third, label) for label in buttons] == places
     kept, laid_out = third.evaluate(
         "() => [window.entries.map(entry => entry.isConnected), window.laid_out]"
     )
@@ -582,6 +591,10 @@ def test_helixnb_serve_refines(browser: Any, tmp_path: Path) -> None:
     with server(command, url, tmp_path / "serve.log"):
         page = opened(browser, url)
         assert page.locator("text=24 segments of 4 filaments").is_visible()
+        # The ground of the dashboard is that of the whole page.
+        assert page.evaluate(
+            "() => !document.elementFromPoint(9, innerHeight - 9).matches('body, html')"
+        )
         press(page, "Step")
         wait_for_iteration(page, "1")
         wait_for_plot(page, "FSC of iteration 1:")

@@ -20,6 +20,7 @@ from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool
 
 from helixnb import Session, initial, refinement, results
+from helixnb.core.places import places_of
 from helixnb.dashboards import binning, dashboard, pictures, volumes
 from helixnb.dashboards.chart import Chart, Layer, line, value_at
 from helixnb.dashboards.drawing import ChartPane
@@ -233,23 +234,47 @@ def test_histograms_count_every_segment_once(name: str) -> None:
     assert bars.columns["top"][3] == inside.sum()
 
 
-def test_bins_are_whole_steps_of_the_search(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.3])
+def test_bins_are_about_the_places_of_the_search(
+    place: float, rng: np.random.Generator
+) -> None:
     step = 2.36
-    found = xr.DataArray((rng.integers(-4, 4, 500) + 0.5) * step, dims="particle")
-    found.attrs["search_step"] = step
-    table = xr.Dataset({"transverse_shift": found})
+    index = rng.integers(-4, 4, 500)
+    found = (index + place) * step + rng.normal(0, 1e-6, 500)
+    places = places_of(found)
+    assert places is not None
+    assert places.step == pytest.approx(step, abs=1e-3)
+    table = xr.Dataset({"transverse_shift": ("particle", found, {})})
+    searched = {"search_step": places.step, "search_place": places.origin}
+    table["transverse_shift"].attrs.update(searched)
     (bars,) = orientations.histogram(table, "transverse_shift").layers
-    # Poses on a grid fill every bin: none falls between two of its places.
-    assert bars.columns["top"].tolist() == np.histogram(found, 8)[0].tolist()
+    # One bar for each place, none empty and none of two.
+    assert bars.columns["top"].tolist() == np.bincount(index + 4).tolist()
+    middle = (bars.columns["left"] + bars.columns["right"]) / 2
+    np.testing.assert_allclose(middle, (np.arange(-4, 4) + place) * step, atol=0.02)
 
 
-@pytest.mark.parametrize(("limit", "step"), [(15.0, 3.07), (9.0, 0.05), (0.001, 2.0)])
-def test_bins_are_few_and_reach_the_limit(limit: float, step: float) -> None:
-    edges = binning.bin_edges(limit, step)
-    widths = np.diff(edges) / step
-    np.testing.assert_allclose(widths, np.round(widths[0]))
-    np.testing.assert_allclose(edges, -edges[::-1], atol=1e-12)
-    assert edges[-1] >= limit > edges[-1] - 2 * (edges[1] - edges[0]) or len(edges) == 3
+def test_places_are_told_from_values_that_lie_anywhere(
+    rng: np.random.Generator,
+) -> None:
+    assert places_of(rng.normal(0, 3, 500)) is None
+    assert places_of(np.zeros(5)) is None
+    assert places_of(np.full(5, np.nan)) is None
+    on_grid = 1.5 * rng.integers(0, 9, 300) - 2.0
+    off_grid = rng.uniform(-2, 10, 30)
+    places = places_of(np.append(on_grid, off_grid))
+    assert places is not None
+    assert places.step == pytest.approx(1.5)
+    assert (places.origin + 2.0) % 1.5 == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("reach", "step"), [(15.0, 3.07), (9.0, 0.05), (0.001, 2.0)])
+def test_bins_are_few_and_hold_everything(reach: float, step: float) -> None:
+    edges = binning.bin_edges((-reach, reach), (step, 0.3 * step))
+    widths = np.diff(edges)
+    np.testing.assert_allclose(widths / step, np.round(widths[0] / step))
+    assert edges[0] <= -reach < edges[1] or len(edges) == 2
+    assert edges[-2] < reach <= edges[-1]
     assert len(edges) <= binning.MOST_BINS + 3
 
 

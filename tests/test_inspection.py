@@ -116,6 +116,16 @@ def test_the_mean_of_images_is_the_projection(truth: Truth) -> None:
         assert _correlation(mean["images"], mean["model"]) > 0.9
 
 
+def test_a_map_sums_up_to_what_is_seen_in_images(truth: Truth) -> None:
+    # Its unit, that of the images per voxel: any projection has the sum of the map,
+    # but for what the model leaves out at the ends of the box.
+    sample = read_sample(truth.state, truth.particles, np.arange(60), BACKEND)
+    model = model_of(truth.state, truth.particles)
+    mean = image_mean(truth.state, sample, model, 30.0, 6.0, BACKEND)
+    total = float(truth.state.references[0].sum())
+    assert float(mean["model"].sum()) == pytest.approx(total, rel=0.1)
+
+
 def test_a_mean_without_images_is_empty(truth: Truth) -> None:
     sample = read_sample(truth.state, truth.particles, np.arange(1), BACKEND)
     away = float(sample.frames.azimuth_deg[0]) + 30.0

@@ -130,8 +130,8 @@ def test_orders_are_written_where_they_can_be_read(session: Session) -> None:
     chosen = lines[layer_lines.labelled(lines, 0.2)]
     gaps = np.diff(np.sort(chosen["z_per_A"]))
     assert gaps.min() >= layer_lines.LABEL_ROOM * 0.2
-    # Meridional lines are 1/28.1 apart: there is room for all of them.
-    assert (lines["order"] == 0).sum() == (chosen["order"] == 0).sum() > 2
+    # Meridional lines are 1/28.1 apart: there is room for all but the equator's.
+    assert (lines["order"] == 0).sum() == (chosen["order"] == 0).sum() + 1 > 2
 
 
 # --- filaments ------------------------------------------------------------------------

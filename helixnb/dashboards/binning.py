@@ -1,7 +1,8 @@
 """Bins for what was searched on a grid.
 
-Poses are found on a grid that becomes finer with the resolution; bins are whole steps
-of it, or counts would show where bins and grid meet and not how segments lie.
+Poses are found on a grid that becomes finer with the resolution; bins hold whole steps
+of it, with its places in their middle, or counts would show where bins and grid meet
+and not how segments lie.
 """
 
 from __future__ import annotations
@@ -16,44 +17,55 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_BINS = 40
+LEAST_RANGE = 0.1
 
 
 def bin_edges(
-    limit: float, step: float = 0.0, most: int = MOST_BINS
+    limits: tuple[float, float],
+    grid: tuple[float, float] = (0.0, 0.0),
+    most: int = MOST_BINS,
 ) -> NDArray[np.float64]:
-    """Edges of bins about 0 that are whole steps of a grid.
+    """Edges of bins from below the least value to beyond the largest.
 
     Parameters
     ----------
-    limit : float
-        Largest value.
-    step : float
-        Of the grid, whose cells meet at 0; 0 if there is none.
+    limits : tuple of float
+        Least and largest value.
+    grid : tuple of float
+        Step, 0 if there is none, and one of the places, as `grid_of` has them. Places
+        lie in the middle of bins, or evenly about it.
     most : int
         About how many bins at most.
 
     Returns
     -------
     ndarray of float64
-        Evenly spaced and symmetric, just beyond the limit.
+        Evenly spaced.
     """
-    least = 2 * limit / most
+    (low, high), (step, place) = limits, grid
+    # A little more, or the largest value may lie beyond the last edge by rounding.
+    least = 1.000001 * max(high - low, LEAST_RANGE) / most
     width = step * max(math.ceil(least / step), 1) if step > 0 else least
-    half = max(math.ceil(limit / width), 1)
-    return width * np.arange(-half, half + 1, dtype=float)
+    edge = place - step / 2 if step > 0 else low
+    first = math.floor((low - edge) / width)
+    last = max(math.ceil((high - edge) / width), first + 1)
+    return edge + width * np.arange(first, last + 1, dtype=float)
 
 
-def step_of(values: xr.DataArray) -> float:
-    """Step that a result was searched in.
+def grid_of(values: xr.DataArray, centre: float = 0.0) -> tuple[float, float]:
+    """Step that a result was searched in, and one of the places.
 
     Parameters
     ----------
     values : xarray.DataArray
         Of `Session.orientations`.
+    centre : float
+        What places are counted from.
 
     Returns
     -------
-    float
-        0 if it was not searched in steps.
+    tuple of float
+        0 and 0 if it was not searched in steps.
     """
-    return float(values.attrs.get("search_step", 0.0))
+    step = float(values.attrs.get("search_step", 0.0))
+    return step, float(values.attrs["search_place"]) - centre if step else 0.0

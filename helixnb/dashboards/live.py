@@ -24,6 +24,7 @@ from tornado.ioloop import IOLoop
 
 from helixnb.dashboards.drawing import ChartPane
 from helixnb.dashboards.turns import PAGES
+from helixnb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,14 +226,15 @@ class SessionView(param.Parameterized):
         self._rest_until = now + max(REST * (now - start), LEAST_REST_S)
 
     def report(self, error: Exception) -> None:
-        """Show an error and log where it came from.
+        """Show an error and log it; where it came from, unless it was the user's.
 
         Parameters
         ----------
         error : Exception
             What went wrong.
         """
-        log.error("In the dashboard: %s", error, exc_info=error)
+        traceback = None if isinstance(error, InputError) else error
+        log.error("In the dashboard: %s", error, exc_info=traceback)
         self.problem = str(error) or type(error).__name__
 
     def cannot_draw(self, error: Exception) -> None:

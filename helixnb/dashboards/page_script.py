@@ -54,6 +54,7 @@ SCRIPT = """
       if (this.model.width == null) return draw.call(this)
       this.render()
       this.r_after_render()
+      this.update_layout()  // of itself: its margins and size
     }
   }
   const tooltip = window.Bokeh?.Models?.get("Tooltip")?.prototype.default_view.prototype

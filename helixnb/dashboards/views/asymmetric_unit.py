@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helixnb.dashboards import style
-from helixnb.dashboards.binning import bin_edges, step_of
+from helixnb.dashboards.binning import bin_edges, grid_of
 from helixnb.dashboards.chart import Axis, Chart, Colors, image
 from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.stand_alone import stand_alone
@@ -39,14 +39,14 @@ def plot(orientations: xr.Dataset) -> Chart:
     """
     rot, shift = (orientations[n].to_numpy() for n in ("rot", "axial_shift"))
     known = np.isfinite(rot) & np.isfinite(shift)
-    reach = max(float(np.abs(shift[known]).max()) if known.any() else 1.0, 1e-3)
-    edges = bin_edges(reach, step_of(orientations["axial_shift"]), SHIFT_BINS)
-    reach = float(edges[-1])
+    limits = (shift[known].min(), shift[known].max()) if known.any() else (-1.0, 1.0)
+    grid = grid_of(orientations["axial_shift"])
+    edges = bin_edges(limits, grid, SHIFT_BINS)
     azimuths = np.linspace(-180, 180, AZIMUTH_BINS + 1)
     counts, _, _ = np.histogram2d(shift[known], rot[known], bins=(edges, azimuths))
     return density(
         counts,
-        (-180.0, -reach, 180.0, reach),
+        (-180.0, float(edges[0]), 180.0, float(edges[-1])),
         "Positions in the asymmetric unit",
         "shift along the axis (Å)",
     )

@@ -153,12 +153,15 @@ def labelled(lines: pd.DataFrame, top: float) -> NDArray[np.bool_]:
     Returns
     -------
     ndarray of bool, shape (lines,)
-        Low orders come first, and low resolution among them.
+        Low orders come first, and low resolution among them; what the frame would cut
+        is left out.
     """
     z, order = lines["z_per_A"].to_numpy(), lines["order"].to_numpy(int)
+    room = LABEL_ROOM * top
     mask = np.zeros(len(lines), bool)
     for i in np.lexsort((z, np.abs(order))):
-        mask[i] = not (np.abs(z[mask] - z[i]) < LABEL_ROOM * top).any()
+        is_whole = room / 2 < z[i] < top - room / 2
+        mask[i] = is_whole and not (np.abs(z[mask] - z[i]) < room).any()
     return mask
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import panel as pn
 
 from helixnb.dashboards import style
-from helixnb.dashboards.binning import bin_edges, step_of
+from helixnb.dashboards.binning import bin_edges, grid_of
 from helixnb.dashboards.chart import Axis, Chart, Layer
 from helixnb.dashboards.live import live_chart
 from helixnb.dashboards.stand_alone import stand_alone
@@ -57,18 +57,18 @@ def plot(orientations: xr.Dataset, *, max_tilt_deg: float = 15.0) -> Chart:
     rot = orientations["rot"].to_numpy()
     out_of_plane = orientations["tilt"].to_numpy() - 90
     known = np.isfinite(rot) & np.isfinite(out_of_plane)
-    edges = bin_edges(max(max_tilt_deg, 1.0), step_of(orientations["tilt"]))
-    limit = float(edges[-1])
+    limit = max(max_tilt_deg, 1.0)
+    edges = bin_edges((-limit, limit), grid_of(orientations["tilt"], 90.0))
     # Half a bin within: what is beyond counts at the edge.
-    inside = (edges[0] + edges[1]) / 2
+    half = (edges[1] - edges[0]) / 2
     counts, _, _ = np.histogram2d(
-        np.clip(out_of_plane[known], inside, -inside),
+        np.clip(out_of_plane[known], edges[0] + half, edges[-1] - half),
         rot[known],
         bins=(edges, np.linspace(-180, 180, AZIMUTH_BINS + 1)),
     )
     return density(
         counts,
-        (-180.0, -limit, 180.0, limit),
+        (-180.0, float(edges[0]), 180.0, float(edges[-1])),
         f"Viewing directions of {known.sum():,} segments",
         "out-of-plane tilt (°)",
     )
@@ -91,8 +91,8 @@ def histogram(orientations: xr.Dataset, name: str) -> Chart:
     heading, xlabel, unit, centre = RESIDUALS[name]
     values = orientations[name].to_numpy() - centre
     values = values[np.isfinite(values)]
-    limit = max(float(np.abs(values).max(initial=0.0)), 1e-3)
-    edges = bin_edges(limit, step_of(orientations[name]))
+    limits = (values.min(), values.max()) if len(values) else (-1.0, 1.0)
+    edges = bin_edges(limits, grid_of(orientations[name], centre))
     counts, _ = np.histogram(values, edges)
     columns = {
         "left": edges[:-1],
