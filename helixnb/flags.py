@@ -160,6 +160,12 @@ def symmetry_flags(scores: SymmetryScores | None, point_group: str) -> list[str]
             "used. Doubt the estimate, or widen twist_extent_deg or "
             "rise_extent_percent."
         )
+    elif not scores.determined:
+        flags.append(
+            "The maps do not determine twist and rise (their score is a ridge, or too "
+            "noisy): they stay as they were. A rise finer than the resolution cannot "
+            "be told; what is imposed is then your estimate and no finding."
+        )
     elif scores.extensions:
         what = "used" if scores.used else "not used, because the halves disagree"
         flags.append(

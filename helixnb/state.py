@@ -54,6 +54,9 @@ class SymmetryScores:
         On one grid.
     extensions : int
         Times the extents were doubled because the optimum lay on the edge.
+    determined : bool
+        Whether the maps determine twist and rise: the joint optimum is a peak, and its
+        standard errors are small beside the extents.
     used : bool
         Whether the joint optimum became the symmetry of the next iteration.
     twist_sd_deg, rise_sd_A : float
@@ -74,6 +77,7 @@ class SymmetryScores:
     half_B: SymmetryScore
     joint: SymmetryScore
     extensions: int
+    determined: bool
     used: bool
     twist_sd_deg: float
     rise_sd_A: float

@@ -28,7 +28,7 @@ from helixnb.core.self_correlation import (
     self_correlation,
     usable_lags,
 )
-from helixnb.core.symmetry_error import standard_errors
+from helixnb.core.symmetry_error import is_peak, standard_errors
 from helixnb.core.symmetry_search import (
     SearchRange,
     SymmetryScore,
@@ -46,6 +46,10 @@ AXIAL_FRACTION, AXIAL_EDGE = 0.8, 0.1
 HALVES_APART = 0.05
 """Largest difference between the halves' optima, as part of the grid, to call them
 one."""
+
+LARGEST_ERROR = 0.25
+"""Largest standard error of an optimum that is used, as part of the extents: beyond,
+the estimate is better."""
 
 
 @dataclass(frozen=True)
@@ -220,10 +224,11 @@ def score(
     Returns
     -------
     SymmetryScores
-        ``used`` tells whether the joint optimum can be: it lies inside the grid, and
-        where that had to be extended, both halves found it.
+        ``used`` tells whether the joint optimum can be: it lies inside the grid, the
+        maps determine it, and where the grid had to be extended, both halves found it.
     """
     joint, extensions = search_extending(prepared.joint, where)
+    extents = np.array([where.twist_deg[1], where.rise_A[1]])
     for _ in range(extensions):
         where = where.doubled()
     half_A, half_B = (search(h, where) for h in (prepared.half_A, prepared.half_B))
@@ -236,13 +241,19 @@ def score(
         best,
         lags,
     )
+    radius_A = prepared.outer_diameter_A / 2
+    determined = is_peak(best, int(lags.max()), prepared.resolution_A, radius_A)
+    determined &= bool(([twist_sd_deg, rise_sd_A] <= LARGEST_ERROR * extents).all())
     dyad = best_dyad(prepared.turned, best.rise_A)
     return SymmetryScores(
         half_A=half_A,
         half_B=half_B,
         joint=joint,
         extensions=extensions,
-        used=not joint.on_edge and (extensions == 0 or halves_agree(half_A, half_B)),
+        determined=determined,
+        used=determined
+        and not joint.on_edge
+        and (extensions == 0 or halves_agree(half_A, half_B)),
         twist_sd_deg=twist_sd_deg,
         rise_sd_A=rise_sd_A,
         candidates=candidates_of(prepared.joint, joint) if with_candidates else (),

@@ -218,6 +218,7 @@ def _scores(parameters: Parameters, rng: np.random.Generator) -> SymmetryScores:
         half_B=bump(TWIST_DEG + rng.normal(0, 0.1), RISE_A + rng.normal(0, 0.05)),
         joint=bump(TWIST_DEG, RISE_A),
         extensions=0,
+        determined=True,
         used=True,
         twist_sd_deg=0.02,
         rise_sd_A=0.01,

@@ -13,7 +13,12 @@ from helixnb.flags import symmetry_flags
 from helixnb.parameters import Parameters
 from helixnb.state import SymmetryScores
 from helixnb.symmetry import HelicalSymmetry
-from helixnb.twist_rise import PreparedHalves, prepare, score, search_range
+from helixnb.twist_rise import (
+    PreparedHalves,
+    prepare,
+    score,
+    search_range,
+)
 from tests.oracles import blobs, helix
 
 BOX, PIXEL_A = 48, 3.0
@@ -151,21 +156,61 @@ def test_an_optimum_beyond_the_extents_is_found_and_told(
     assert "they are used" in flag
 
 
-def test_halves_that_disagree_are_not_used_beyond_the_extents(
-    maps: NDArray[np.float32],
-) -> None:
-    """A wide search of maps that share nothing finds what noise likes best."""
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal(maps.shape).astype(np.float32)
-    for seed in range(20):
-        off = HelicalSymmetry(20.0 + 5 * seed, RISE_A)
-        found = _scores(noise, off, twist_extent_deg=1.0, rise_extent_percent=2.0)
-        if found.extensions and not found.joint.on_edge:
-            break
+def test_halves_that_disagree_are_not_used_beyond_the_extents() -> None:
+    unit = np.random.default_rng(4).uniform(-8, 8, (4, 3)) * [1, 1, 0.4]
+    halves = np.stack(
+        [
+            blobs(helix(unit, twist_deg, RISE_A / PIXEL_A, 40.0), BOX)
+            for twist_deg in (TWIST_DEG, TWIST_DEG + 2.0)
+        ]
+    ).astype(np.float32)
+    off = HelicalSymmetry(TWIST_DEG - 2.0, RISE_A)
+    found = _scores(halves, off, twist_extent_deg=1.5)
+    assert found.extensions
+    assert not found.joint.on_edge
+    assert found.determined
     assert not found.used
     flags = symmetry_flags(found, "C1")
     assert any("not used, because the halves disagree" in flag for flag in flags)
     assert any("not yet determined" in flag for flag in flags)
+
+
+def test_the_best_of_noise_is_not_used() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((2, BOX, BOX, BOX)).astype(np.float32)
+    inside = 0
+    for step in range(10):
+        found = _scores(
+            noise,
+            HelicalSymmetry(20.0 + 10 * step, RISE_A),
+            twist_extent_deg=1.0,
+            rise_extent_percent=2.0,
+        )
+        assert not found.used
+        inside += not found.joint.on_edge
+    assert inside
+
+
+def test_a_rise_that_no_density_tells_is_left_as_it_is() -> None:
+    """Beta strands that lie closer than the resolution make a twisted ribbon.
+
+    With next to no noise standard errors tell nothing: the score strays from its ridge
+    by what it neglects itself, always alike.
+    """
+    twist_deg, rise_A = -1.4, 4.75
+    rng = np.random.default_rng(1)
+    strand = np.column_stack([rng.uniform(-12, 12, (6, 2)), np.zeros(6)])
+    density = blobs(helix(strand, twist_deg, rise_A / PIXEL_A, 40.0), BOX, 2.0)
+    noise = 0.02 * density.std() * rng.standard_normal((2, *density.shape))
+    halves = (density + noise).astype(np.float32)
+    found = _scores(halves, HelicalSymmetry(twist_deg, rise_A))
+    # Its pitch is told all the same: the score is a ridge of one pitch.
+    best = found.joint
+    pitch_A = 360 * best.best_rise_A / abs(best.best_twist_deg)
+    assert pitch_A == pytest.approx(360 * rise_A / abs(twist_deg), rel=0.1)
+    assert not found.determined
+    assert not found.used
+    assert any("do not determine" in flag for flag in symmetry_flags(found, "C1"))
 
 
 def test_an_optimum_on_the_edge_is_not_used(maps: NDArray[np.float32]) -> None:
