@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,17 @@ def _functions(node: ast.AST) -> Iterator[Function]:
 
 def test_every_part_has_a_layer() -> None:
     assert {_part(module) for module in MODULES} <= set(RANK)
+
+
+def test_the_table_of_the_tree_is_complete() -> None:
+    """Whoever wants to change something finds every part of the package in it."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text, re.MULTILINE)
+    listed = [re.findall(r"\w+", row) for row in rows]
+    named = [part for row in listed for part in row]
+    assert sorted(named) == sorted(set(RANK) - {"__main__", ""})
+    ranks = [RANK[part] for part in named]
+    assert ranks == sorted(ranks)
 
 
 def test_imports_go_one_way() -> None:
