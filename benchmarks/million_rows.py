@@ -87,12 +87,11 @@ def read_file(path: Path) -> Any:
 
 
 def read_and_write(path: Path) -> None:
+    from helixnb.euler import EulerPoses
+
     segments = read_file(path)
     zero = np.zeros(len(segments))
-    names = ("rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A")
-    segments.write_star(
-        path.with_name("out.star"), **dict.fromkeys(names, zero), half=None
-    )
+    segments.write_star(path.with_name("out.star"), EulerPoses(*[zero] * 5))
 
 
 def measured(work: Callable[[Path], Any], path: Path) -> dict[str, float]:

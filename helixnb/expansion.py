@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.core.expansion import EulerPoses, expanded
+from helixnb.core.expansion import expanded
 from helixnb.errors import InputError
+from helixnb.euler import EulerPoses
 from helixnb.io.columns import numbers
-from helixnb.io.export import with_columns
+from helixnb.io.export import pose_columns, with_columns
 from helixnb.io.star import write_blocks
 from helixnb.particles import ParticleSet
 from helixnb.symmetry import HelicalSymmetry
@@ -85,17 +86,7 @@ def expand_particles(
     if half is not None:
         table = with_columns(table, {"rlnRandomSubset": half.astype(np.int64) + 1})
     chosen = table.iloc[mates.particle].reset_index(drop=True)
-    columns = {
-        "rlnAngleRot": mates.poses.rot_deg,
-        "rlnAngleTilt": mates.poses.tilt_deg,
-        "rlnAnglePsi": mates.poses.psi_deg,
-        "rlnOriginXAngst": mates.poses.origin_x_A,
-        "rlnOriginYAngst": mates.poses.origin_y_A,
-    }
-    for name in ("X", "Y"):
-        if f"rlnOrigin{name}" in chosen:
-            pixels = columns[f"rlnOrigin{name}Angst"] / particles.pixel_size_A
-            columns[f"rlnOrigin{name}"] = pixels
+    columns = pose_columns(chosen, mates.poses, particles.pixel_size_A)
     if "rlnAnglePsiPrior" in chosen:
         prior = chosen["rlnAnglePsiPrior"].to_numpy(float)
         columns["rlnAnglePsiPrior"] = np.where(mates.turned, prior + 180, prior)

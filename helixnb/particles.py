@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from helixnb import listing
 from helixnb.errors import InputError
+from helixnb.euler import EulerPoses
 from helixnb.io.columns import Float64Array
-from helixnb.io.cs_export import RefinedPoses, new_table, with_poses
+from helixnb.io.cs_export import new_table, with_poses
 from helixnb.io.cs_file import write_cs
-from helixnb.io.export import image_names, pixel_columns, with_columns
+from helixnb.io.export import image_names, pose_columns, with_columns
 from helixnb.io.filament_pose import PoseFrame
 from helixnb.io.filaments import filament_geometry
 from helixnb.io.formats import read_particles_metadata
@@ -303,13 +304,9 @@ class ParticleSet:
     def write_star(
         self,
         path: Path | str,
+        poses: EulerPoses,
         *,
-        rot_deg: ArrayLike,
-        tilt_deg: ArrayLike,
-        psi_deg: ArrayLike,
-        origin_x_A: ArrayLike,
-        origin_y_A: ArrayLike,
-        half: ArrayLike | None,
+        half: ArrayLike | None = None,
         extra: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         """Write a RELION 3.1 STAR file with refined poses.
@@ -321,12 +318,10 @@ class ParticleSet:
         ----------
         path : Path or str
             Output file; replaced in one step if it exists.
-        rot_deg, tilt_deg, psi_deg : array, shape (n,)
-            Euler angles in RELION's convention.
-        origin_x_A, origin_y_A : array, shape (n,)
-            Shifts that centre the segments.
-        half : array of int, shape (n,), or None
-            Half-set 0 or 1, written as rlnRandomSubset 1 or 2; None leaves it alone.
+        poses : EulerPoses
+            One for each segment.
+        half : array of int, shape (n,), optional
+            Half-set 0 or 1, written as rlnRandomSubset 1 or 2; by default as it was.
         extra : mapping of str to array, shape (n,), optional
             More columns, by STAR name.
 
@@ -337,13 +332,8 @@ class ParticleSet:
         """
         path = Path(path)
         columns: dict[str, ArrayLike] = {
-            "rlnAngleRot": rot_deg,
-            "rlnAngleTilt": tilt_deg,
-            "rlnAnglePsi": psi_deg,
-            "rlnOriginXAngst": origin_x_A,
-            "rlnOriginYAngst": origin_y_A,
+            **pose_columns(self.table, poses, self.pixel_size_A)
         }
-        columns |= pixel_columns(self.table, self.pixel_size_A, origin_x_A, origin_y_A)
         if half is not None:
             subset = np.asarray(half)
             if not np.isin(subset, (0, 1)).all():
@@ -372,7 +362,13 @@ class ParticleSet:
         particles = with_columns(self.table, {"rlnImageName": names})
         return {"optics": self.optics, "particles": particles}
 
-    def write_cs(self, path: Path | str, poses: RefinedPoses) -> None:
+    def write_cs(
+        self,
+        path: Path | str,
+        poses: EulerPoses,
+        *,
+        half: ArrayLike | None = None,
+    ) -> None:
         """Write a CryoSPARC table with refined poses.
 
         All columns of a CryoSPARC input are kept; otherwise the table has images, CTF,
@@ -382,8 +378,10 @@ class ParticleSet:
         ----------
         path : Path or str
             Output file; replaced in one step if it exists.
-        poses : RefinedPoses
-            One value for each segment.
+        poses : EulerPoses
+            One for each segment.
+        half : array of int, shape (n,), optional
+            Half-set 0 or 1; by default as it was.
         """
         table = self.native
         if table is None:
@@ -408,7 +406,7 @@ class ParticleSet:
                 track_A=self.track_A,
                 inter_box_A=self.inter_box_A,
             )
-        write_cs(Path(path), with_poses(table, poses, self.pixel_size_A))
+        write_cs(Path(path), with_poses(table, poses, half, self.pixel_size_A))
 
     def _chosen(self, indices: ArrayLike) -> NDArray[np.intp]:
         """Return indices as whole numbers within range."""

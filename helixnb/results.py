@@ -14,6 +14,7 @@ import xarray as xr
 
 from helixnb.core.fsc import resolution_A
 from helixnb.core.places import places_of
+from helixnb.euler import wrapped_deg
 from helixnb.symmetry import HelicalSymmetry
 
 if TYPE_CHECKING:
@@ -337,21 +338,6 @@ def orientations(state: State, particles: ParticleSet) -> xr.Dataset:
             labelled[name].attrs["search_step"] = places.step
             labelled[name].attrs["search_place"] = places.origin
     return labelled
-
-
-def wrapped_deg(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles in [-180, 180).
-
-    Parameters
-    ----------
-    angle_deg : ndarray of float64
-        Any angles.
-
-    Returns
-    -------
-    ndarray of float64, same shape
-    """
-    return np.asarray((angle_deg + 180.0) % 360.0 - 180.0)
 
 
 def noise(state: State, pixel_size_A: float) -> xr.DataArray:

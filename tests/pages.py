@@ -28,7 +28,6 @@ from sybil.evaluators.python import PythonEvaluator
 
 from helixnb import Session, cli, initial, report
 from helixnb.core.masks import cylinder
-from helixnb.io.cs_export import RefinedPoses
 from helixnb.io.mrc import write_map
 from helixnb.session import computing
 from helixnb.simulate import Filaments, Microscope, simulate_segments
@@ -92,17 +91,8 @@ def write_cryosparc(path: Path, session: Session) -> None:
     """Write the particles as CryoSPARC would have them."""
     state = session.state
     assert state is not None
-    poses = state.poses
-    x_A, y_A = (PIXEL_A * origin for origin in poses.origins_px())
-    refined = RefinedPoses(
-        rot_deg=poses.rot_deg,
-        tilt_deg=poses.tilt_deg,
-        psi_deg=poses.psi_deg,
-        origin_x_A=x_A,
-        origin_y_A=y_A,
-        half=state.survey.half,
-    )
-    session.particles.write_cs(path, refined)
+    poses = state.poses.euler(PIXEL_A)
+    session.particles.write_cs(path, poses, half=state.survey.half)
 
 
 class Workplace:

@@ -15,7 +15,16 @@ PACKAGE = REPOSITORY / "helixnb"
 
 # A module may import from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "listing", "memory", "symmetry", "parameters", "particles", "io"),
+    (
+        "errors",
+        "listing",
+        "memory",
+        "euler",
+        "symmetry",
+        "parameters",
+        "particles",
+        "io",
+    ),
     ("backend",),
     ("core",),
     ("progress", "state", "survey"),

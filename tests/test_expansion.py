@@ -9,8 +9,9 @@ import starfile
 from numpy.typing import NDArray
 
 from helixnb import cli
-from helixnb.core.expansion import EulerPoses, expanded
+from helixnb.core.expansion import expanded
 from helixnb.errors import InputError
+from helixnb.euler import EulerPoses
 from helixnb.expansion import expand_particles
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, SimulatedData, simulate_segments

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from helixnb.errors import InputError
+from helixnb.euler import EulerPoses
 from helixnb.io.angles import euler_from_rotation_vector, rotation_vector_from_euler
 from helixnb.io.cryosparc import read_cs_metadata
-from helixnb.io.cs_export import RefinedPoses
 from helixnb.io.cs_file import read_cs_array, table_of, write_cs
 from helixnb.io.filament_pose import PoseFrame
 from helixnb.io.filaments import filament_geometry
@@ -292,11 +292,11 @@ def test_missing_columns_are_all_named(tmp_path: Path) -> None:
 # --- writing ---------------------------------------------------------------------
 
 
-def poses(n: int, rng: np.random.Generator) -> RefinedPoses:
+def poses(n: int, rng: np.random.Generator) -> EulerPoses:
     angles = rng.uniform(-180, 180, (2, n))
     shifts = rng.normal(0, 5, (2, n))
     tilt = rng.uniform(70, 110, n)
-    return RefinedPoses(angles[0], tilt, angles[1], *shifts, np.arange(n) // 3 % 2)
+    return EulerPoses(angles[0], tilt, angles[1], *shifts)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -305,10 +305,10 @@ def test_every_column_comes_back_with_new_poses(
 ) -> None:
     stacks(tmp_path)
     shutil.copy(DATA / name, tmp_path / "in.cs")
-    refined = poses(6, rng)
+    refined, half = poses(6, rng), np.arange(6) // 3 % 2
     segments = ParticleSet.from_file(tmp_path / "in.cs")
     segments.subset([5, 0, 3, 1, 2, 4]).subset([1, 3, 4, 2, 5, 0]).write_cs(
-        tmp_path / "out.cs", refined
+        tmp_path / "out.cs", refined, half=half
     )
     before, after = read_cs_array(DATA / name), np.load(tmp_path / "out.cs")
     for column in before.dtype.names or ():
@@ -324,7 +324,7 @@ def test_every_column_comes_back_with_new_poses(
     np.testing.assert_allclose(
         metadata.table["rlnOriginXAngst"], refined.origin_x_A, atol=1e-5
     )
-    np.testing.assert_array_equal(metadata.table["rlnRandomSubset"] - 1, refined.half)
+    np.testing.assert_array_equal(metadata.table["rlnRandomSubset"] - 1, half)
 
 
 @pytest.mark.parametrize("name", ["actin", "tmv"])
@@ -333,10 +333,9 @@ def test_a_relion_file_goes_to_cryosparc_and_back(
 ) -> None:
     segments = ParticleSet.from_file(shared_data / name / "truth.star")
     table = segments.table
-    refined = RefinedPoses(
+    refined = EulerPoses(
         *(table[c].to_numpy() for c in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")),
         *(table[c].to_numpy() for c in ("rlnOriginXAngst", "rlnOriginYAngst")),
-        None,
     )
     segments.write_cs(tmp_path / "out.cs", refined)
     back = ParticleSet.from_file(tmp_path / "out.cs")

@@ -19,6 +19,7 @@ import pytest
 import starfile
 
 from helixnb.errors import InputError
+from helixnb.euler import EulerPoses
 from helixnb.particles import ParticleSet
 
 BOX_PX = 16
@@ -89,9 +90,8 @@ def star(tmp_path: Path) -> Path:
     return write_star(tmp_path, particles())
 
 
-def poses(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    names = ("rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A")
-    return {name: rng.uniform(-180, 180, n) for name in names}
+def poses(n: int, rng: np.random.Generator) -> EulerPoses:
+    return EulerPoses(*rng.uniform(-180, 180, (5, n)))
 
 
 @pytest.mark.parametrize(
@@ -294,17 +294,17 @@ def test_what_is_written_is_read_back(star: Path, rng: np.random.Generator) -> N
     output = star.parent / "results" / "run 1" / "particles.star"
     segments.write_star(
         output,
-        **new,
+        new,
         half=segments.filament,
         extra={"rlnMaxValueProbDistribution": np.full(6, 1.25e-9)},
     )
     back = ParticleSet.from_star(output)
     written = {
-        "rlnAngleRot": new["rot_deg"],
-        "rlnAngleTilt": new["tilt_deg"],
-        "rlnAnglePsi": new["psi_deg"],
-        "rlnOriginXAngst": new["origin_x_A"],
-        "rlnOriginYAngst": new["origin_y_A"],
+        "rlnAngleRot": new.rot_deg,
+        "rlnAngleTilt": new.tilt_deg,
+        "rlnAnglePsi": new.psi_deg,
+        "rlnOriginXAngst": new.origin_x_A,
+        "rlnOriginYAngst": new.origin_y_A,
         "rlnRandomSubset": segments.filament + 1,
         "rlnMaxValueProbDistribution": np.full(6, 1.25e-9),
     }
@@ -328,7 +328,7 @@ def test_simulated_sets_round_trip(
 ) -> None:
     segments = ParticleSet.from_star(shared_data / name / "truth.star")
     n = len(segments)
-    segments.write_star(tmp_path / "out.star", **poses(n, rng), half=None)
+    segments.write_star(tmp_path / "out.star", poses(n, rng))
     back = ParticleSet.from_star(tmp_path / "out.star")
     assert list(back.table.columns) == list(segments.table.columns)
     replaced = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnImageName")
@@ -356,9 +356,9 @@ def test_relion_30_lengths_in_pixels_follow_the_new_poses(
     starfile.write({"": old}, star)
     segments = ParticleSet.from_star(star)
     new = poses(6, rng)
-    segments.write_star(star.parent / "new.star", **new, half=None)
+    segments.write_star(star.parent / "new.star", new)
     back = ParticleSet.from_star(star.parent / "new.star")
-    np.testing.assert_allclose(back.table["rlnOriginX"], new["origin_x_A"] / 2.0)
+    np.testing.assert_allclose(back.table["rlnOriginX"], new.origin_x_A / 2.0)
     np.testing.assert_allclose(
         back.table["rlnHelicalTrackLengthAngst"], np.tile([0.0, 30.0, 60.0], 2)
     )
@@ -370,9 +370,9 @@ def test_wrong_lengths_write_nothing(star: Path, rng: np.random.Generator) -> No
     segments = ParticleSet.from_star(star)
     output = star.parent / "out.star"
     with pytest.raises(InputError, match="one value for each of the 6"):
-        segments.write_star(output, **poses(5, rng), half=None)
+        segments.write_star(output, poses(5, rng))
     with pytest.raises(InputError, match="half must be 0 or 1"):
-        segments.write_star(output, **poses(6, rng), half=np.full(6, 2))
+        segments.write_star(output, poses(6, rng), half=np.full(6, 2))
     assert not output.exists()
 
 

@@ -134,7 +134,8 @@ def test_origins_and_rot_project_the_map_where_the_particle_is(psi_deg: float) -
         shift_px=np.array([1.6]),
         axial_px=np.array([-2.3]),
     )
-    x, y = poses.origins_px()
+    euler = poses.euler(2.0)
+    x, y = euler.origin_x_A / 2, euler.origin_y_A / 2
     angles = (poses.rot_deg[0], poses.tilt_deg[0], poses.psi_deg[0])
     found = projection(points, 32, angles, (x[0], y[0]))
     # At psi 90 the filament runs up the rows and across is x.

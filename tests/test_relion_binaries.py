@@ -8,6 +8,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from helixnb.euler import EulerPoses
 from helixnb.particles import ParticleSet
 from helixnb.simulate import (
     Filaments,
@@ -58,7 +59,7 @@ def refined_star(segments: ParticleSet, path: Path) -> ParticleSet:
     rng = np.random.default_rng(2)
     poses = {name: rng.uniform(-90, 90, len(segments)) for name in POSES}
     poses["tilt_deg"] += 90
-    segments.write_star(path, **poses, half=segments.filament % 2)
+    segments.write_star(path, EulerPoses(**poses), half=segments.filament % 2)
     return ParticleSet.from_file(path)
 
 
@@ -88,7 +89,7 @@ def test_relion_reconstructs_from_what_is_written(
     agreement = {}
     for turn_deg in (0.0, 180.0):
         turned = values | {"psi_deg": values["psi_deg"] + turn_deg}
-        truth.write_star(tmp_path / "o.star", **turned, half=None)
+        truth.write_star(tmp_path / "o.star", EulerPoses(**turned))
         options = "--i o.star --o map.mrc --ctf --angpix 4 --maxres 12"
         relion("reconstruct", *options.split(), folder=tmp_path)
         found = mrcfile.read(tmp_path / "map.mrc")[core].ravel()

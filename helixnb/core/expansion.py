@@ -14,45 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.euler import EulerPoses, wrapped_deg
 from helixnb.symmetry import HelicalSymmetry
-
-Float64Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class EulerPoses:
-    """Poses in RELION's convention, arrays of shape (n,).
-
-    Parameters
-    ----------
-    rot_deg, tilt_deg, psi_deg : ndarray of float64
-        Euler angles.
-    origin_x_A, origin_y_A : ndarray of float64
-        Shifts that centre the particle.
-    """
-
-    rot_deg: Float64Array
-    tilt_deg: Float64Array
-    psi_deg: Float64Array
-    origin_x_A: Float64Array
-    origin_y_A: Float64Array
-
-    def __len__(self) -> int:
-        """Return the number of poses."""
-        return len(self.rot_deg)
-
-    @property
-    def axis(self) -> tuple[Float64Array, Float64Array]:
-        """Helix axis in the image: x and y of A z, shorter the more it leans."""
-        psi, sine = np.deg2rad(self.psi_deg), np.sin(np.deg2rad(self.tilt_deg))
-        return -sine * np.cos(psi), sine * np.sin(psi)
-
-    @property
-    def axial_shift_A(self) -> Float64Array:
-        """How far along its own axis each particle lies from the image centre."""
-        x, y = self.axis
-        along = -(self.origin_x_A * x + self.origin_y_A * y)
-        return along / np.maximum(x**2 + y**2, 1e-12)
 
 
 @dataclass(frozen=True)
@@ -105,9 +68,9 @@ def expanded(poses: EulerPoses, symmetry: HelicalSymmetry, order: int) -> Expand
             rot, tilt, psi = -rot, 180.0 - tilt, psi + 180.0
         columns.append(
             (
-                _wrapped(rot),
+                wrapped_deg(rot),
                 tilt,
-                _wrapped(psi),
+                wrapped_deg(psi),
                 poses.origin_x_A + climb * axis_x,
                 poses.origin_y_A + climb * axis_y,
             )
@@ -119,8 +82,3 @@ def expanded(poses: EulerPoses, symmetry: HelicalSymmetry, order: int) -> Expand
         np.repeat(np.arange(n), len(mates)),
         np.tile([dyad for _, _, dyad in mates], n),
     )
-
-
-def _wrapped(angle_deg: Float64Array) -> Float64Array:
-    """Angle in (-180, 180]."""
-    return 180 - (180 - angle_deg) % 360

@@ -19,6 +19,7 @@ from helixnb.core.expectation import Posterior
 from helixnb.core.particle_scale import ScaleFit
 from helixnb.core.scoring import Chunk
 from helixnb.core.search import N_POLARITIES
+from helixnb.euler import EulerPoses, wrapped_deg
 
 _ONE_AXIS_DEG = 45.0
 """In-plane angles further apart are not averaged."""
@@ -95,19 +96,26 @@ class Poses:
     @property
     def rot_deg(self) -> NDArray[np.float64]:
         """RELION's rot, in (-180, 180]."""
-        return _wrapped(self.azimuth_deg - 90)
+        return wrapped_deg(self.azimuth_deg - 90)
 
-    def origins_px(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """RELION's origins: the shift (x, y) that centres each particle."""
+    def euler(self, pixel_size_A: float) -> EulerPoses:
+        """Return the poses in RELION's convention.
+
+        Parameters
+        ----------
+        pixel_size_A : float
+            Pixel size of the images.
+        """
         psi = np.deg2rad(self.psi_deg)
         x = np.sin(psi) * self.shift_px - np.cos(psi) * self.axial_px
         y = np.cos(psi) * self.shift_px + np.sin(psi) * self.axial_px
-        return -x, -y
-
-
-def _wrapped(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angle in (-180, 180]."""
-    return 180 - (180 - angle_deg) % 360
+        return EulerPoses(
+            self.rot_deg,
+            self.tilt_deg,
+            self.psi_deg,
+            -x * pixel_size_A,
+            -y * pixel_size_A,
+        )
 
 
 def summarise(
@@ -162,7 +170,7 @@ def summarise(
     found = Poses(
         polarity=polarity.astype(np.int8),
         polarity_probability=by_polarity.max(1),
-        psi_deg=_wrapped(chunk.psi_prior_deg + mean(psi) + 180.0 * polarity),
+        psi_deg=wrapped_deg(chunk.psi_prior_deg + mean(psi) + 180.0 * polarity),
         tilt_deg=90 + mean(xp.asarray(level.tilt_offset_deg)[cells.tilt]),
         azimuth_deg=azimuth * 360.0 / cyclic / level.n_azimuth,
         shift_px=mean(xp.asarray(level.shift_px)[cells.shift]),

@@ -7,48 +7,30 @@ them: images, CTF, poses and filaments.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helixnb.euler import EulerPoses
 from helixnb.io.angles import Float64Array, rotation_vector_from_euler
 from helixnb.io.cs_file import CsArray, table_of
 
 
-@dataclass(frozen=True)
-class RefinedPoses:
-    """What a refinement adds to a particle table.
-
-    Attributes
-    ----------
-    rot_deg, tilt_deg, psi_deg : array, shape (n,)
-        Euler angles in RELION's convention.
-    origin_x_A, origin_y_A : array, shape (n,)
-        Shifts that centre the segments.
-    half : array of int, shape (n,), or None
-        Half-set 0 or 1.
-    """
-
-    rot_deg: ArrayLike
-    tilt_deg: ArrayLike
-    psi_deg: ArrayLike
-    origin_x_A: ArrayLike
-    origin_y_A: ArrayLike
-    half: ArrayLike | None
-
-
-def with_poses(table: CsArray, poses: RefinedPoses, pixel_size_A: float) -> CsArray:
+def with_poses(
+    table: CsArray, poses: EulerPoses, half: ArrayLike | None, pixel_size_A: float
+) -> CsArray:
     """Return a CryoSPARC table with new poses.
 
     Parameters
     ----------
     table : structured ndarray, shape (n,)
         Every column of it is kept.
-    poses : RefinedPoses
+    poses : EulerPoses
         New values.
+    half : array of int, shape (n,), or None
+        Half-set 0 or 1; None leaves it as it is.
     pixel_size_A : float
         Pixel size of the images, in which shifts are counted.
 
@@ -58,13 +40,13 @@ def with_poses(table: CsArray, poses: RefinedPoses, pixel_size_A: float) -> CsAr
         Columns replaced in place, or added at the end.
     """
     vector = rotation_vector_from_euler(poses.rot_deg, poses.tilt_deg, poses.psi_deg)
-    shift_A = np.stack([np.asarray(poses.origin_x_A), np.asarray(poses.origin_y_A)], 1)
+    shift_A = np.stack([poses.origin_x_A, poses.origin_y_A], 1)
     columns: dict[str, NDArray[Any]] = {n: table[n] for n in table.dtype.names or ()}
     columns["alignments3D/shift"] = (shift_A / pixel_size_A).astype("<f4")
     columns["alignments3D/pose"] = vector.astype("<f4")
     columns["alignments3D/psize_A"] = np.full(len(table), pixel_size_A, "<f4")
-    if poses.half is not None:
-        columns["alignments3D/split"] = np.asarray(poses.half).astype("<u4")
+    if half is not None:
+        columns["alignments3D/split"] = np.asarray(half).astype("<u4")
     return table_of(columns)
 
 

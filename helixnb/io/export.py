@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from helixnb.errors import InputError
+from helixnb.euler import EulerPoses
 
 
 def with_columns(table: pd.DataFrame, columns: Mapping[str, ArrayLike]) -> pd.DataFrame:
@@ -48,32 +49,38 @@ def with_columns(table: pd.DataFrame, columns: Mapping[str, ArrayLike]) -> pd.Da
     return result
 
 
-def pixel_columns(
-    table: pd.DataFrame, pixel_size_A: float, x_A: ArrayLike, y_A: ArrayLike
+def pose_columns(
+    table: pd.DataFrame, poses: EulerPoses, pixel_size_A: float
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the RELION 3.0 lengths in pixels, and in Angstrom, that must agree.
+    """Return poses by RELION's names, with all that must agree with them.
 
-    A file converted from RELION 3.0 keeps its pixel columns. Left alone they would
+    A file converted from RELION 3.0 keeps its lengths in pixels. Left alone they would
     contradict the new origins, and RELION 3.1 would miss the track length.
 
     Parameters
     ----------
     table : DataFrame
         Particle block.
+    poses : EulerPoses
+        One for each row.
     pixel_size_A : float
         Pixel size.
-    x_A, y_A : array, shape (n,)
-        New origins.
 
     Returns
     -------
     dict
-        Columns to replace or add; empty for a RELION 3.1 table.
+        Columns to replace or add.
     """
-    columns: dict[str, NDArray[np.float64]] = {}
-    for name, origin_A in (("rlnOriginX", x_A), ("rlnOriginY", y_A)):
+    columns = {
+        "rlnAngleRot": poses.rot_deg,
+        "rlnAngleTilt": poses.tilt_deg,
+        "rlnAnglePsi": poses.psi_deg,
+        "rlnOriginXAngst": poses.origin_x_A,
+        "rlnOriginYAngst": poses.origin_y_A,
+    }
+    for name in ("rlnOriginX", "rlnOriginY"):
         if name in table.columns:
-            columns[name] = np.asarray(origin_A, dtype=np.float64) / pixel_size_A
+            columns[name] = columns[f"{name}Angst"] / pixel_size_A
     old, new = "rlnHelicalTrackLength", "rlnHelicalTrackLengthAngst"
     if old in table.columns and new not in table.columns:
         columns[new] = table[old].to_numpy(dtype=np.float64) * pixel_size_A

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from helixnb.core.fsc import resolution_A
-from helixnb.results import wrapped_deg
+from helixnb.euler import wrapped_deg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

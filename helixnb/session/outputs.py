@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 
 from helixnb import densities
-from helixnb.core.expansion import EulerPoses
 from helixnb.errors import InputError
 from helixnb.expansion import expand_particles
 from helixnb.io import output
-from helixnb.io.cs_export import RefinedPoses
 from helixnb.io.lock import locked_folder
 from helixnb.io.star import write_blocks
 from helixnb.memory import peak_memory_MB
@@ -94,7 +92,9 @@ def _written(session: Session, state: State, out_dir: Path) -> Path:
     )
     write_poses(out_dir / "particles.star", state, particles)
     if particles.native is not None:
-        _write_cs(out_dir / output.CRYOSPARC_FILE, state, particles)
+        poses = state.poses.euler(pixel_size_A)
+        cs_file = out_dir / output.CRYOSPARC_FILE
+        particles.write_cs(cs_file, poses, half=state.survey.half)
     write_symmetry(out_dir / "symmetry.star", session)
     output.write_csv(out_dir / "fsc.csv", _fsc_table(session))
     output.write_csv(out_dir / "guinier.csv", _guinier_table(session))
@@ -131,15 +131,9 @@ def write_poses(path: Path, state: State, particles: ParticleSet) -> None:
     particles : ParticleSet
         Segments.
     """
-    poses = state.poses
-    x_px, y_px = poses.origins_px()
     particles.write_star(
         path,
-        rot_deg=poses.rot_deg,
-        tilt_deg=poses.tilt_deg,
-        psi_deg=poses.psi_deg,
-        origin_x_A=x_px * particles.pixel_size_A,
-        origin_y_A=y_px * particles.pixel_size_A,
+        state.poses.euler(particles.pixel_size_A),
         half=state.survey.half,
         extra=_extra_columns(state),
     )
@@ -169,33 +163,14 @@ def write_expanded(path: Path, state: State, particles: ParticleSet) -> None:
             f"Only {int(state.used.sum())} of {len(particles)} images are in use yet: "
             "expand after the refinement has taken all of them."
         )
-    poses, pixel = state.poses, particles.pixel_size_A
-    x_px, y_px = poses.origins_px()
     expand_particles(
         particles,
         path,
         state.parameters.symmetry or state.symmetry,
         state.symmetry_order,
-        poses=EulerPoses(
-            poses.rot_deg, poses.tilt_deg, poses.psi_deg, x_px * pixel, y_px * pixel
-        ),
+        poses=state.poses.euler(particles.pixel_size_A),
         half=state.survey.half,
     )
-
-
-def _write_cs(path: Path, state: State, particles: ParticleSet) -> None:
-    """Write the particles with their poses and half-sets for CryoSPARC."""
-    poses = state.poses
-    x_px, y_px = poses.origins_px()
-    refined = RefinedPoses(
-        rot_deg=poses.rot_deg,
-        tilt_deg=poses.tilt_deg,
-        psi_deg=poses.psi_deg,
-        origin_x_A=x_px * particles.pixel_size_A,
-        origin_y_A=y_px * particles.pixel_size_A,
-        half=state.survey.half,
-    )
-    particles.write_cs(path, refined)
 
 
 def _extra_columns(state: State) -> dict[str, NDArray[np.float64]]:
