@@ -52,10 +52,11 @@ def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:
         Before the first iteration, or for a folder that cannot be written to or
         holds another run's results.
     """
-    state, particles = session._needed_state(), session.particles
-    if state.iteration == 0:
+    state = session.state
+    if state is None or state.iteration == 0:
         raise InputError("No poses yet: call session.step() first.")
-    output.claim_folder(out_dir, overwrite=overwrite, protected=[particles.source])
+    source = session.particles.source
+    output.claim_folder(out_dir, overwrite=overwrite, protected=[source])
     with locked_folder(out_dir):
         return _written(session, state, out_dir)
 
@@ -95,13 +96,13 @@ def _written(session: Session, state: State, out_dir: Path) -> Path:
         poses = state.poses.euler(pixel_size_A)
         cs_file = out_dir / output.CRYOSPARC_FILE
         particles.write_cs(cs_file, poses, half=state.survey.half)
-    write_symmetry(out_dir / "symmetry.star", session)
+    write_symmetry(out_dir / "symmetry.star", session, state)
     output.write_csv(out_dir / "fsc.csv", _fsc_table(session))
     output.write_csv(out_dir / "guinier.csv", _guinier_table(session))
     output.write_csv(out_dir / "history.csv", session.history)
     session.report(out_dir / "report.html")
     # Last, because its presence says that the others are complete.
-    output.write_summary(out_dir / "summary.json", summary(session, maps))
+    output.write_summary(out_dir / "summary.json", summary(session, state, maps))
     return out_dir
 
 
@@ -183,15 +184,17 @@ def _extra_columns(state: State) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
+def summary(session: Session, state: State, maps: FinalMaps) -> dict[str, Any]:
     """Headline facts of a run, as plain values for JSON.
 
     Parameters
     ----------
     session : Session
-        With a state.
+        Whose run it is.
+    state : State
+        Its current iteration.
     maps : FinalMaps
-        Its final maps.
+        The final maps of that.
 
     Returns
     -------
@@ -200,13 +203,12 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
         ``symmetry_order``, ``converged``, ``outcome``, ``seconds``,
         ``peak_memory_MB``, ``device``, ``parameters`` and more.
     """
-    state, particles = session._needed_state(), session.particles
-    rows = session.history
+    particles, rows = session.particles, session.history
     return {
         "twist_deg": state.symmetry.twist_deg if state.symmetry else None,
         "rise_A": state.symmetry.rise_A if state.symmetry else None,
         "point_group": state.parameters.point_group,
-        **_symmetry_search(session),
+        **_symmetry_search(session, state),
         "resolution_A": float(state.resolution_A),
         "resolution_0.5_A": session.fsc.attrs["resolution_0.5"],
         "b_factor_A2": maps.b_factor_A2,
@@ -233,9 +235,9 @@ def summary(session: Session, maps: FinalMaps) -> dict[str, Any]:
     }
 
 
-def _symmetry_search(session: Session) -> dict[str, Any]:
+def _symmetry_search(session: Session, state: State) -> dict[str, Any]:
     """Return how well twist and rise are known, and what else the maps may have."""
-    scores = session._needed_state().scores
+    scores = state.scores
     if scores is None:
         return {"twist_sd_deg": None, "rise_sd_A": None, "candidates": []}
     return {
@@ -247,7 +249,7 @@ def _symmetry_search(session: Session) -> dict[str, Any]:
     }
 
 
-def write_symmetry(path: Path, session: Session) -> None:
+def write_symmetry(path: Path, session: Session, state: State) -> None:
     """Write twist, rise and their errors, and the candidates, as a STAR file.
 
     Parameters
@@ -255,9 +257,10 @@ def write_symmetry(path: Path, session: Session) -> None:
     path : Path
         STAR file; replaced in one step if it exists.
     session : Session
-        With a state.
+        Ranks the candidates.
+    state : State
+        Its current iteration.
     """
-    state = session._needed_state()
     scores = state.scores
     blocks = {
         "helical_symmetry": pd.DataFrame(

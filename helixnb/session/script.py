@@ -23,24 +23,30 @@ if TYPE_CHECKING:
     from helixnb.session.initial_map import InitialMap
     from helixnb.session.session import Session
     from helixnb.session.static_mask import StaticMask
+    from helixnb.session.timeline import Moment
 
 _FOUND = {"twist_deg": "next_twist_deg", "rise_A": "next_rise_A"}
 
 
-def reproducing_script(session: Session) -> str:
+def reproducing_script(
+    session: Session, now: Moment, initial_map: InitialMap | None
+) -> str:
     """Write the calls that repeat a session's iterations.
 
     Parameters
     ----------
     session : Session
-        In any condition; what was undone is left out.
+        In any condition.
+    now : Moment
+        What it remembers; what was undone is left out.
+    initial_map : InitialMap or None
+        What it started from, if the user gave it.
 
     Returns
     -------
     str
         A script for the same particles and the same version.
     """
-    now = session._timeline.now
     used = [_parameters(row) for row in now.rows]
     first = used[0] if used else now.parameters.as_dict()
     written = ", ".join(f"{name} {text}" for name, text in versions().items())
@@ -51,7 +57,7 @@ def reproducing_script(session: Session) -> str:
         *(f"    {name}={value!r}," for name, value in _chosen(first).items()),
         f"    device={session.device!r},",
         f"    seed={session.seed!r},",
-        *_initial_map(session._initial_map),
+        *_initial_map(initial_map),
         ")",
         f"assert len(session.particles) == {len(particles)}",
         *_mask(now.static_mask, first["mask"]),

@@ -367,7 +367,7 @@ class Session(Computing, Inspecting):
             Calls of this interface with every value in full; on the same device
             they give the same maps to the last bit.
         """
-        return reproducing_script(self)
+        return reproducing_script(self, self._timeline.now, self._initial_map)
 
     def fork(
         self,
