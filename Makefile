@@ -18,6 +18,8 @@ BINDER := .venv-binder
 BINDER_PYTHON ?= $(shell command -v $(subst -,,$(file <binder/runtime.txt)) || echo $(PYTHON))
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 PYTEST_FLAGS ?=
+BROWSER_TESTS ?= browser
+EXTRAS := test dev docs browser
 
 # uv takes seconds where pip takes a minute; where it cannot be had or reaches nothing,
 # pip it is. The first argument is the bin folder of an environment.
@@ -29,10 +31,13 @@ endef
 # Bokeh's scripts come from the installed package, so notebooks work without a network.
 export PANEL_INLINE := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# uv leaves bytecode to the first import. Where that may not write it, as in many
+# containers, each of the many processes of the tests would compile the libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo lab test test-python test-notebooks test-browser test-slow
 .PHONY: test-sanitized test-binder
-.PHONY: lint audit docs clean
+.PHONY: lint audit docs environments clean
 
 help:
 	@echo "make demo          simulate a filament, refine it, write the results to demo/"
@@ -84,7 +89,7 @@ test-sanitized: $(VENV)/.stamp-test
 	  tests/test_device_step.py::test_a_step_gives_what_it_gives_on_the_cpu
 
 test-browser: $(VENV)/.stamp-test $(VENV)/.stamp-browser
-	$(BIN)/pytest -m browser $(PYTEST_FLAGS) tests
+	$(BIN)/pytest -m "$(BROWSER_TESTS)" $(PYTEST_FLAGS) tests
 
 # postBuild installs a copy of helixnb, so it runs every time.
 test-binder: $(BINDER)/.stamp
@@ -121,6 +126,14 @@ $(VENV)/.stamp: pyproject.toml | $(BIN)/python
 	@echo "setting up $(VENV)"
 	@$(call install,$(BIN),-e .)
 	@touch $@
+
+# All that any target needs, so that they may then run side by side.
+environments: $(VENV)/.stamp-all $(BINDER)/.stamp
+
+$(VENV)/.stamp-all: pyproject.toml | $(BIN)/python
+	@echo "setting up $(VENV) for every target"
+	@$(call install,$(BIN),-e ".[$$(echo $(EXTRAS) | tr ' ' ,)]")
+	@touch $(VENV)/.stamp $(EXTRAS:%=$(VENV)/.stamp-%) $@
 
 $(BINDER)/.stamp: binder/requirements.txt binder/runtime.txt
 	$(BINDER_PYTHON) -m venv --clear $(BINDER)

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import panel as pn
@@ -155,6 +156,15 @@ def test_many_threads_never_work_at_once_and_lose_nothing() -> None:
     assert done == [6 * 400]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt, which a shell keeps from what it runs in the background."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_until_what_is_sent_is_whole() -> None:
     sent = list[str]()
 

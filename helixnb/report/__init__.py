@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.resources import Resources
 
@@ -57,6 +58,10 @@ def report_html(session: Session) -> str:
     charts = plots.charts(session, state)
     figures = {name: figure_of(chart) for name, chart in charts.items()}
     colors = style.colors_by_theme(figures.values())
+    document = Document()
+    with document.models.freeze():  # or each figure has all before it looked through
+        for figure in figures.values():
+            document.add_root(figure)
     script, divs = components(figures)
     # The scripts only: Panel, once imported, adds references to files of a server.
     scripts = Resources(mode="inline", components=_SCRIPTS).js_raw
