@@ -36,7 +36,7 @@ def make_session(folder: Path) -> Session:
         filaments=Filaments(n_filaments=3, segments_per_filament=4),
     )
     return Session.from_file(
-        data.particles_star, twist_deg=-60, rise_A=14, progress=False
+        data.particles_star, twist_deg=-60, rise_A=14, starts=1, progress=False
     )
 
 

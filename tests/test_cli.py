@@ -283,7 +283,9 @@ def test_refinement_from_end_to_end(
     sizes = "--twist -27 --rise 12 --box 48 --pixel-size 4 --filaments 6 --segments 10"
     command = ["simulate", "-o", str(data), *sizes.split(), "--snr", "0.5"]
     assert cli.main([*command, "--inter-box", "40"]) == 0
-    options = "--twist -26.5 --rise 12.2 --iterations 3 --bootstrap-iterations 2"
+    options = (
+        "--twist -26.5 --rise 12.2 --iterations 3 --bootstrap-iterations 2 --starts 1"
+    )
     star = str(data / "particles.star")
     assert cli.main(["refine", star, "-o", str(out), *options.split()]) == 0
     assert "resolution" in capsys.readouterr().out

@@ -225,12 +225,11 @@ def test_an_iteration_fetches_what_is_shown_and_no_more(
 
 
 def test_iterations_use_the_plans_of_those_before(
-    particles: ParticleSet, standin: Standin, start: Callable[..., State]
+    particles: ParticleSet, standin: Standin, whole_and_most: tuple[State, int]
 ) -> None:
     """What varies, as the numbers of cells kept, comes in few lengths."""
     machine, parameters = standin.machine, _parameters()
-    machine.plans.clear()
-    state = _stepped(start, particles, standin)
+    state, _ = whole_and_most
     state = refinement.step(state, particles, parameters, standin.backend, _quiet)
     machine.plans.clear()
     for _ in range(2):
@@ -269,11 +268,29 @@ def test_the_work_of_the_m_step_is_counted_as_it_is_done(
     assert clock.counts["M-step flops"] == sum(done) > 0
 
 
-def test_chunks_are_planned_for_the_memory_there_is(
+@pytest.fixture(scope="module")
+def whole_and_most(
     particles: ParticleSet, standin: Standin, start: Callable[..., State]
-) -> None:
-    whole, most = _measured(particles, standin, start)
+) -> tuple[State, int]:
+    """One iteration with memory for all, and how much it took."""
     machine = standin.machine
+    held = machine.used[0]
+    machine.forget_counts()
+    machine.refused = 0
+    whole = _stepped(start, particles, standin)
+    assert machine.refused == 0
+    return whole, machine.peak - held
+
+
+def test_chunks_are_planned_for_the_memory_there_is(
+    particles: ParticleSet,
+    standin: Standin,
+    start: Callable[..., State],
+    whole_and_most: tuple[State, int],
+) -> None:
+    whole, most = whole_and_most
+    machine = standin.machine
+    machine.refused = 0
     machine.limit = machine.used[0] + int(0.6 * most)
     try:
         parts = _stepped(start, particles, standin)
@@ -287,12 +304,14 @@ def test_chunks_that_do_not_fit_are_halved_between_filaments(
     particles: ParticleSet,
     standin: Standin,
     start: Callable[..., State],
+    whole_and_most: tuple[State, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Planned for far more memory than there is when it is used."""
-    whole, most = _measured(particles, standin, start)
+    whole, most = whole_and_most
     machine, backend = standin.machine, standin.backend
     monkeypatch.setattr(backend, "free_bytes", lambda: 10 * machine.total_bytes)
+    machine.refused = 0
     machine.limit = machine.used[0] + int(0.6 * most)
     try:
         parts = _stepped(start, particles, standin)
@@ -301,19 +320,6 @@ def test_chunks_that_do_not_fit_are_halved_between_filaments(
         machine.limit, backend._shrunk = 0, 1.0
     assert machine.refused > 0
     _same_sums(parts, whole)
-
-
-def _measured(
-    particles: ParticleSet, standin: Standin, start: Callable[..., State]
-) -> tuple[State, int]:
-    """One iteration with memory for all, and how much it took."""
-    machine = standin.machine
-    held = machine.used[0]
-    machine.forget_counts()
-    machine.refused = 0
-    whole = _stepped(start, particles, standin)
-    assert machine.refused == 0
-    return whole, machine.peak - held
 
 
 def _same_sums(found: State, expected: State) -> None:

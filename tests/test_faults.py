@@ -189,16 +189,22 @@ def test_two_sessions_cannot_keep_one_checkpoint(
 # --- kills -----------------------------------------------------------------------
 
 WRITER = """
-import sys
+import os, sys
 from dataclasses import replace
 from pathlib import Path
 from helixnb.io.checkpoint import write_checkpoint
 from tests.standins import standin_state
 state = standin_state(1)
-for i in range(10**6):
-    write_checkpoint(Path(sys.argv[1]), replace(state, iteration=i))
-    if i == 0:
-        print("first", flush=True)
+# A process for each line that is read, which begins without imports.
+for line in sys.stdin:
+    if os.fork():
+        os.wait()
+        print("killed", flush=True)
+        continue
+    for i in range(10**6):
+        write_checkpoint(Path(sys.argv[1]), replace(state, iteration=i))
+        if i == 0:
+            print(os.getpid(), flush=True)
 """
 
 
@@ -206,16 +212,18 @@ def test_killed_while_it_writes_a_checkpoint(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     path = tmp_path / "run.npz"
-    for _ in range(4):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
-        )
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "first\n"
-        time.sleep(rng.uniform(0, 0.2))
-        writer.kill()
-        writer.communicate()
-        assert read_checkpoint(path).iteration >= 0
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        for _ in range(8):
+            print("write", file=parent.stdin, flush=True)
+            writer = int(parent.stdout.readline())
+            time.sleep(rng.uniform(0, 0.1))
+            os.kill(writer, signal.SIGKILL)
+            assert parent.stdout.readline() == "killed\n"
+            assert read_checkpoint(path).iteration >= 0
 
 
 @pytest.mark.slow

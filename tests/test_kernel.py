@@ -27,7 +27,8 @@ first = {{first!r}}
 
 def new(**options):
     return Session.from_file(
-        {{star!r}}, twist_deg=-60, rise_A=14, seed=1, progress=False, **options
+        {{star!r}},
+        twist_deg=-60, rise_A=14, starts=1, seed=1, progress=False, **options
     )
 
 def digest(session):
