@@ -15,7 +15,7 @@ import xarray as xr
 from helixnb.core import postprocess
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.errors import InputError
-from helixnb.masking import filament_mask, fsc_masks, refinement_mask
+from helixnb.masking import Masking
 from helixnb.results import HALVES, variable
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def _map_facts(state: State, pixel_size_A: float) -> dict[str, Any]:
         "resolution_A": state.resolution_A,
         "iteration": state.iteration,
     }
+
+
+def _masking(state: State, pixel_size_A: float) -> Masking:
+    box_px, radius_A = state.half_maps.shape[-1], state.survey.outer_radius_A
+    return Masking(box_px, pixel_size_A, state.parameters, radius_A)
 
 
 def _labelled(
@@ -211,11 +216,11 @@ def masks(
         ``refinement``, ``fsc`` (the cylinder of the reported curve), ``loose`` and
         ``tight`` over ``z``, ``y``, ``x``; float32 from 0 to 1.
     """
-    geometry = (pixel_size_A, state.parameters, state.survey)
-    curves = fsc_masks(state.half_maps, *geometry)
+    masking = _masking(state, pixel_size_A)
+    curves = masking.of_fsc(state.half_maps)
     found = {
-        "refinement": (
-            refinement_mask(state.half_maps, state.resolution_A, *geometry, static_mask)
+        "refinement": masking.of_references(
+            state.half_maps, state.resolution_A, static_mask
         ),
         "fsc": curves.cylinder,
         "loose": curves.loose,
@@ -248,8 +253,7 @@ def local_resolution(state: State, pixel_size_A: float) -> xr.DataArray:
         float32 over ``z``, ``y``, ``x``, in angstrom; outside the filament, and where
         nothing is predicted, the split resolution.
     """
-    box = state.half_maps.shape[-1]
-    support = filament_mask(box, pixel_size_A, state.parameters, state.survey, 1.0)
+    support = _masking(state, pixel_size_A).cylinder(1.0)
     cutoffs = cutoffs_A(
         state.parameters.split_resolution_A, 2 * pixel_size_A, LOCAL_RESOLUTION_STEPS
     )
@@ -287,9 +291,7 @@ def guinier(state: State, pixel_size_A: float) -> xr.Dataset:
         ``fit_to_A``.
     """
     average = postprocess.average_map(state.half_maps)
-    box = len(average)
-    fraction = state.parameters.fsc_z_fraction
-    mask = filament_mask(box, pixel_size_A, state.parameters, state.survey, fraction)
+    mask = _masking(state, pixel_size_A).cylinder(state.parameters.fsc_z_fraction)
     found = postprocess.guinier(average * mask, state.fsc.reported, pixel_size_A)
     given, fitted = state.parameters.b_factor_A2, found.b_factor_A2
     k_per_A = found.frequency_per_A

@@ -11,7 +11,7 @@ from helixnb.backend import Backend
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.fsc import HalfMapFSC, half_map_fsc
 from helixnb.core.search import harmonic_limit
-from helixnb.masking import density_mask, filament_mask, fsc_masks
+from helixnb.masking import Masking
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
@@ -91,6 +91,16 @@ class Job:
         m_max = harmonic_limit(k_max, self.box, radius_A / self.pixel, cyclic)
         return CylinderGrid(self.box, k_max, m_max, cyclic, oversampling)
 
+    def masking(self, survey: Survey) -> Masking:
+        """Return what the masks of this iteration are drawn from.
+
+        Parameters
+        ----------
+        survey : Survey
+            Tells the filament's radius.
+        """
+        return Masking(self.box, self.pixel, self.parameters, survey.outer_radius_A)
+
     def mask(self, survey: Survey, axial_fraction: float) -> NDArray[np.float32]:
         """Soft cylinder around the filament, where the computing is.
 
@@ -101,14 +111,7 @@ class Job:
         axial_fraction : float
             Central part of the axis kept; 1 keeps all.
         """
-        return filament_mask(
-            self.box,
-            self.pixel,
-            self.parameters,
-            survey,
-            axial_fraction,
-            self.backend.xp,
-        )
+        return self.masking(survey).cylinder(axial_fraction, self.backend.xp)
 
     def density_mask(self, state: State) -> NDArray[np.float32] | None:
         """Mask of references on top of the cylinder; None if the cylinder is all.
@@ -119,12 +122,9 @@ class Job:
             Its half-maps are what a dynamic mask follows.
         """
         with self.clock("mask"):
-            return density_mask(
+            return self.masking(state.survey).of_density(
                 state.half_maps,
                 state.resolution_A,
-                self.pixel,
-                self.parameters,
-                state.survey,
                 self.static_mask,
                 self.backend.upload,
             )
@@ -149,7 +149,7 @@ class Job:
         substitute = self.parameters.noise_substitution
         with self.clock("FSC"):
             sent = self.backend.xp.asarray(half_maps)
-            masks = fsc_masks(sent, self.pixel, self.parameters, survey)
+            masks = self.masking(survey).of_fsc(sent)
             return half_map_fsc(
                 sent[0],
                 sent[1],

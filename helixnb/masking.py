@@ -14,6 +14,7 @@ symmetry in the reconstruction lets density fade. Masks of the FSC stay away fro
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ from helixnb.core.postprocess import average_map, scale_shells
 from helixnb.core.references import end_window, regrow
 from helixnb.core.search import harmonic_limit
 from helixnb.parameters import Parameters
-from helixnb.state import Survey
 
 MASK_EDGE_A = 8.0
 """Width of the soft edge of cylinders across the axis."""
@@ -45,187 +45,158 @@ TIGHT_A = (6.0, 12.0)
 """Distances to which these masks are 1, and beyond which they are 0: CryoSPARC's."""
 
 
-def filament_mask(
-    box_px: int,
-    pixel_size_A: float,
-    parameters: Parameters,
-    survey: Survey,
-    axial_fraction: float,
-    xp: Any = np,
-) -> NDArray[np.float32]:
-    """Soft cylinder with the filament's diameters.
+@dataclass(frozen=True)
+class Masking:
+    """What the masks of one iteration are drawn from.
 
     Parameters
     ----------
     box_px : int
-        Edge of the map, pixels.
+        Edge of the maps, pixels.
     pixel_size_A : float
-        Pixel size.
+        Edge of a voxel.
     parameters : Parameters
-        Gives the inner diameter.
-    survey : Survey
-        Gives the outer radius.
-    axial_fraction : float
-        Central part of the axis kept; 1 keeps all.
-    xp : module
-        Array module of the result.
-
-    Returns
-    -------
-    ndarray of float32, shape (box, box, box)
+        Choose the mask; give the inner diameter, the symmetry and the parts of the
+        axis.
+    outer_radius_A : float
+        Of the filament, as the images tell it.
     """
-    return cylinder(
-        box_px,
-        outer_radius_px=survey.outer_radius_A / pixel_size_A,
-        inner_radius_px=parameters.inner_diameter_A / 2 / pixel_size_A,
-        axial_fraction=axial_fraction,
-        edge_px=MASK_EDGE_A / pixel_size_A,
-        axial_edge_px=AXIAL_EDGE * box_px,
-        xp=xp,
-    )
 
+    box_px: int
+    pixel_size_A: float
+    parameters: Parameters
+    outer_radius_A: float
 
-def fsc_masks(
-    half_maps: NDArray[np.float32],
-    pixel_size_A: float,
-    parameters: Parameters,
-    survey: Survey,
-) -> FSCMasks:
-    """Masks of the FSC curves, over the central part of the axis.
+    def cylinder(self, axial_fraction: float, xp: Any = np) -> NDArray[np.float32]:
+        """Soft cylinder with the filament's diameters.
 
-    Parameters
-    ----------
-    half_maps : ndarray of float32, shape (2, box, box, box)
-        Raw half-maps.
-    pixel_size_A : float
-        Pixel size.
-    parameters : Parameters
-        Give the symmetry and the part of the axis.
-    survey : Survey
-        Gives the outer radius.
+        Parameters
+        ----------
+        axial_fraction : float
+            Central part of the axis kept; 1 keeps all.
+        xp : module
+            Array module of the result.
 
-    Returns
-    -------
-    FSCMasks
-    """
-    box, xp = half_maps.shape[-1], array_module(half_maps)
-    fraction = parameters.fsc_z_fraction
-    window = xp.asarray(axial_window(box, fraction, AXIAL_EDGE * box))[:, None, None]
-    section = filament_mask(box, pixel_size_A, parameters, survey, 1.0, xp)
-    density = _smooth(
-        average_map(half_maps) * section, pixel_size_A, parameters.mask_start_A
-    )
-    distance = density_distance(density, section > 0.5, FSC_THRESHOLD, pixel_size_A)
-    return FSCMasks(
-        filament_mask(box, pixel_size_A, parameters, survey, fraction, xp),
-        soft_mask(distance, *LOOSE_A) * window,
-        soft_mask(distance, *TIGHT_A) * window,
-    )
+        Returns
+        -------
+        ndarray of float32, shape (box, box, box)
+        """
+        return cylinder(
+            self.box_px,
+            outer_radius_px=self.outer_radius_A / self.pixel_size_A,
+            inner_radius_px=self.parameters.inner_diameter_A / 2 / self.pixel_size_A,
+            axial_fraction=axial_fraction,
+            edge_px=MASK_EDGE_A / self.pixel_size_A,
+            axial_edge_px=AXIAL_EDGE * self.box_px,
+            xp=xp,
+        )
 
+    def of_fsc(self, half_maps: NDArray[np.float32]) -> FSCMasks:
+        """Masks of the FSC curves, over the central part of the axis.
 
-def density_mask(
-    half_maps: NDArray[np.float32],
-    resolution_A: float,
-    pixel_size_A: float,
-    parameters: Parameters,
-    survey: Survey,
-    static_mask: NDArray[np.float32] | None,
-    upload: Callable[[Any], Any] = lambda array: array,
-) -> NDArray[np.float32] | None:
-    """Mask of references beyond the cylinder, if there is one.
+        Parameters
+        ----------
+        half_maps : ndarray of float32, shape (2, box, box, box)
+            Raw half-maps.
 
-    Parameters
-    ----------
-    half_maps : ndarray of float32, shape (2, box, box, box)
-        Raw half-maps that a dynamic mask follows.
-    resolution_A : float
-        Their resolution: a dynamic mask begins at ``mask_start_A``.
-    pixel_size_A : float
-        Pixel size.
-    parameters : Parameters
-        Choose the mask.
-    survey : Survey
-        Gives the outer radius.
-    static_mask : ndarray of float32, shape (box, box, box), or None
-        What the user gave; used as it is.
-    upload : callable
-        Copies the half-maps to where a dynamic mask is to be made.
+        Returns
+        -------
+        FSCMasks
+        """
+        box, xp = self.box_px, array_module(half_maps)
+        fraction = self.parameters.fsc_z_fraction
+        along = axial_window(box, fraction, AXIAL_EDGE * box)
+        window = xp.asarray(along)[:, None, None]
+        section = self.cylinder(1.0, xp)
+        density = self._smooth(average_map(half_maps) * section)
+        inside = section > 0.5
+        distance = density_distance(density, inside, FSC_THRESHOLD, self.pixel_size_A)
+        return FSCMasks(
+            self.cylinder(fraction, xp),
+            soft_mask(distance, *LOOSE_A) * window,
+            soft_mask(distance, *TIGHT_A) * window,
+        )
 
-    Returns
-    -------
-    ndarray of float32, shape (box, box, box), or None
-        None where the cylinder is all.
-    """
-    if parameters.mask == "static":
-        return static_mask
-    if parameters.mask == "cylinder" or resolution_A > parameters.mask_start_A:
-        return None
-    sent = upload(half_maps)
-    section = filament_mask(
-        sent.shape[-1], pixel_size_A, parameters, survey, 1.0, array_module(sent)
-    )
-    density = _smooth_and_grown(
-        average_map(sent) * section, pixel_size_A, parameters, survey
-    )
-    distance = density_distance(
-        density, section > 0.5, parameters.mask_threshold, pixel_size_A
-    )
-    return soft_mask(distance, parameters.mask_near_A, parameters.mask_far_A)
+    def of_density(
+        self,
+        half_maps: NDArray[np.float32],
+        resolution_A: float,
+        static_mask: NDArray[np.float32] | None,
+        upload: Callable[[Any], Any] = lambda array: array,
+    ) -> NDArray[np.float32] | None:
+        """Mask of references beyond the cylinder, if there is one.
 
+        Parameters
+        ----------
+        half_maps : ndarray of float32, shape (2, box, box, box)
+            Raw half-maps that a dynamic mask follows.
+        resolution_A : float
+            Their resolution: a dynamic mask begins at ``mask_start_A``.
+        static_mask : ndarray of float32, shape (box, box, box), or None
+            What the user gave; used as it is.
+        upload : callable
+            Copies the half-maps to where a dynamic mask is to be made.
 
-def refinement_mask(
-    half_maps: NDArray[np.float32],
-    resolution_A: float,
-    pixel_size_A: float,
-    parameters: Parameters,
-    survey: Survey,
-    static_mask: NDArray[np.float32] | None,
-) -> NDArray[np.float32]:
-    """Everything that a reference is masked with, as one mask.
+        Returns
+        -------
+        ndarray of float32, shape (box, box, box), or None
+            None where the cylinder is all.
+        """
+        parameters = self.parameters
+        if parameters.mask == "static":
+            return static_mask
+        if parameters.mask == "cylinder" or resolution_A > parameters.mask_start_A:
+            return None
+        sent = upload(half_maps)
+        section = self.cylinder(1.0, array_module(sent))
+        density = self._smooth_and_grown(average_map(sent) * section)
+        distance = density_distance(
+            density, section > 0.5, parameters.mask_threshold, self.pixel_size_A
+        )
+        return soft_mask(distance, parameters.mask_near_A, parameters.mask_far_A)
 
-    Parameters
-    ----------
-    half_maps, resolution_A, pixel_size_A, parameters, survey, static_mask
-        As for `density_mask`.
+    def of_references(
+        self,
+        half_maps: NDArray[np.float32],
+        resolution_A: float,
+        static_mask: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Everything that a reference is masked with, as one mask.
 
-    Returns
-    -------
-    ndarray of float32, shape (box, box, box)
-    """
-    box = half_maps.shape[-1]
-    across = filament_mask(box, pixel_size_A, parameters, survey, 1.0)
-    mask = across * end_window(box, parameters.mask_z_fraction)[:, None, None]
-    inner = density_mask(
-        half_maps, resolution_A, pixel_size_A, parameters, survey, static_mask
-    )
-    return mask if inner is None else mask * inner
+        Parameters
+        ----------
+        half_maps, resolution_A, static_mask
+            As for `of_density`.
 
+        Returns
+        -------
+        ndarray of float32, shape (box, box, box)
+        """
+        window = end_window(self.box_px, self.parameters.mask_z_fraction)
+        mask = self.cylinder(1.0) * window[:, None, None]
+        inner = self.of_density(half_maps, resolution_A, static_mask)
+        return mask if inner is None else mask * inner
 
-def _smooth(
-    volume: NDArray[np.float32], pixel_size_A: float, resolution_A: float
-) -> NDArray[np.float32]:
-    """Low-pass filter, for what lies away from the box ends."""
-    k_per_A = np.arange(len(volume) // 2 + 1) / (len(volume) * pixel_size_A)
-    return scale_shells(volume, butterworth(k_per_A, resolution_A).astype(np.float64))
+    def _smooth(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Low-pass filter, for what lies away from the box ends."""
+        box = self.box_px
+        k_per_A = np.arange(box // 2 + 1) / (box * self.pixel_size_A)
+        gain = butterworth(k_per_A, self.parameters.mask_start_A)
+        return scale_shells(volume, gain.astype(np.float64))
 
-
-def _smooth_and_grown(
-    volume: NDArray[np.float32],
-    pixel_size_A: float,
-    parameters: Parameters,
-    survey: Survey,
-) -> NDArray[np.float32]:
-    """Low-pass filter, and rebuild the box ends from the centre by the symmetry."""
-    box = len(volume)
-    k_max = min(int(box * pixel_size_A / parameters.mask_start_A), box // 2 - 2)
-    cyclic, symmetry = parameters.cyclic, parameters.symmetry
-    radius_px = survey.outer_radius_A / pixel_size_A
-    m_max = harmonic_limit(k_max, box, radius_px, cyclic)
-    grid = CylinderGrid(box, k_max, m_max, cyclic, 2)
-    planes = grid.planes_from_volume(volume)
-    if symmetry is not None:
-        # As many mates as fill the box from the part where the FSC is taken.
-        missing_A = (1 - parameters.fsc_z_fraction) / 2 * box * pixel_size_A
-        reach = int(np.ceil(missing_A / symmetry.rise_A))
-        planes = regrow(planes, symmetry, grid.orders[m_max:], pixel_size_A, reach)
-    return grid.to_volume(grid.harmonics_from_planes(planes))
+    def _smooth_and_grown(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Low-pass filter, and rebuild the box ends from the centre by the symmetry."""
+        box, box_A = self.box_px, self.box_px * self.pixel_size_A
+        k_max = min(int(box_A / self.parameters.mask_start_A), box // 2 - 2)
+        cyclic, symmetry = self.parameters.cyclic, self.parameters.symmetry
+        radius_px = self.outer_radius_A / self.pixel_size_A
+        m_max = harmonic_limit(k_max, box, radius_px, cyclic)
+        grid = CylinderGrid(box, k_max, m_max, cyclic, 2)
+        planes = grid.planes_from_volume(volume)
+        if symmetry is not None:
+            # As many mates as fill the box from the part where the FSC is taken.
+            missing_A = (1 - self.parameters.fsc_z_fraction) / 2 * box_A
+            reach = int(np.ceil(missing_A / symmetry.rise_A))
+            orders = grid.orders[m_max:]
+            planes = regrow(planes, symmetry, orders, self.pixel_size_A, reach)
+        return grid.to_volume(grid.harmonics_from_planes(planes))

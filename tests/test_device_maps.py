@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb import masking, twist_rise
+from helixnb import twist_rise
 from helixnb.backend.arrays import to_host
 from helixnb.core.density_mask import density_distance
 from helixnb.core.fsc import half_map_fsc
 from helixnb.core.postprocess import scale_shells
+from helixnb.masking import Masking
 from helixnb.parameters import Parameters
-from helixnb.state import Survey
 from tests.oracles import blobs, helix
 
 BOX, PIXEL_A = 40, 2.6
 TWIST_DEG, RISE_PX = 50.0, 4.0
 PARAMETERS = Parameters(twist_deg=TWIST_DEG, rise_A=RISE_PX * PIXEL_A)
-SURVEY = Survey(
-    np.zeros(2, np.int8), np.ones(BOX // 2 + 1), np.ones(BOX // 2 + 1), 36.0
-)
+MASKING = Masking(BOX, PIXEL_A, PARAMETERS, 36.0)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +70,9 @@ def test_no_density_at_all_is_nowhere_near(device: Any) -> None:
 
 
 def test_masks_of_the_fsc(device: Any, halves: NDArray[np.float32]) -> None:
-    expected = masking.fsc_masks(halves, PIXEL_A, PARAMETERS, SURVEY)
+    expected = MASKING.of_fsc(halves)
     sent = device.xp.asarray(halves)
-    found = masking.fsc_masks(sent, PIXEL_A, PARAMETERS, SURVEY)
+    found = MASKING.of_fsc(sent)
     for name in ("cylinder", "loose", "tight"):
         _nearly_all_alike(getattr(found, name), getattr(expected, name))
         assert 0.02 < getattr(expected, name).mean() < 0.98
@@ -82,10 +81,9 @@ def test_masks_of_the_fsc(device: Any, halves: NDArray[np.float32]) -> None:
 def test_mask_that_follows_the_density(
     device: Any, halves: NDArray[np.float32]
 ) -> None:
-    parameters = PARAMETERS.changed(mask="dynamic")
-    given = (8.0, PIXEL_A, parameters, SURVEY, None)
-    expected = masking.density_mask(halves, *given)
-    found = masking.density_mask(halves, *given, device.upload)
+    dynamic = replace(MASKING, parameters=PARAMETERS.changed(mask="dynamic"))
+    expected = dynamic.of_density(halves, 8.0, None)
+    found = dynamic.of_density(halves, 8.0, None, device.upload)
     assert expected is not None
     _nearly_all_alike(found, expected)
     assert 0.02 < expected.mean() < 0.5
@@ -102,7 +100,7 @@ def test_shells_scaled(device: Any, rng: np.random.Generator) -> None:
 
 def test_curves_of_the_fsc(device: Any, halves: NDArray[np.float32]) -> None:
     """All of them, with the same random phases."""
-    masks = masking.fsc_masks(halves, PIXEL_A, PARAMETERS, SURVEY)
+    masks = MASKING.of_fsc(halves)
     expected = half_map_fsc(*halves, masks, PIXEL_A, np.random.default_rng(1))
     sent = device.xp.asarray(halves)
     found = half_map_fsc(sent[0], sent[1], masks, PIXEL_A, np.random.default_rng(1))

@@ -10,25 +10,26 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb import masking
 from helixnb.core.density_mask import density_distance, soft_mask
 from helixnb.errors import InputError
+from helixnb.masking import Masking
 from helixnb.parameters import Parameters
-from helixnb.state import Survey
 from tests.oracles import blobs, helix
 
 BOX, PIXEL_A = 48, 3.0
 TWIST, RISE_PX, RADIUS_PX = 50.0, 4.0, 8.0
 UNIT = np.array([[RADIUS_PX, 0.0, 0.0]])
-SURVEY = Survey(
-    np.zeros(2, np.int8), np.ones(BOX // 2 + 1), np.ones(BOX // 2 + 1), 45.0
-)
+OUTER_RADIUS_A = 45.0
 AXIS = np.arange(BOX) - BOX // 2
 
 
 def _parameters(**values: Any) -> Parameters:
     start = {"twist_deg": TWIST, "rise_A": RISE_PX * PIXEL_A, "mask": "dynamic"}
     return Parameters(**(start | values))
+
+
+def _masking(**values: Any) -> Masking:
+    return Masking(BOX, PIXEL_A, _parameters(**values), OUTER_RADIUS_A)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,7 @@ def halves() -> NDArray[np.float32]:
 
 
 def _dynamic(halves: NDArray[np.float32], **values: Any) -> NDArray[np.float32]:
-    found = masking.density_mask(
-        halves, 8.0, PIXEL_A, _parameters(**values), SURVEY, None
-    )
+    found = _masking(**values).of_density(halves, 8.0, None)
     assert found is not None
     return found
 
@@ -74,7 +73,7 @@ def test_threshold_is_not_moved_by_one_bright_voxel(
     halves: NDArray[np.float32],
 ) -> None:
     density = halves.mean(0)
-    inside = masking.filament_mask(BOX, PIXEL_A, _parameters(), SURVEY, 1.0) > 0.5
+    inside = _masking().cylinder(1.0) > 0.5
     hot = density.copy()
     hot[24, 24, 24] = 50 * density.max()
     plain = density_distance(density, inside, 0.4, PIXEL_A)
@@ -158,8 +157,7 @@ def test_each_parameter_of_the_dynamic_mask_moves_it(
 
 def test_dynamic_mask_waits_for_its_resolution(halves: NDArray[np.float32]) -> None:
     def mask(resolution_A: float) -> NDArray[np.float32] | None:
-        chosen = _parameters(mask_start_A=12.0)
-        return masking.density_mask(halves, resolution_A, PIXEL_A, chosen, SURVEY, None)
+        return _masking(mask_start_A=12.0).of_density(halves, resolution_A, None)
 
     assert mask(12.1) is None
     assert mask(11.9) is not None
@@ -178,19 +176,16 @@ def test_refinement_mask_is_chosen_by_its_parameter(
     kind: str, halves: NDArray[np.float32]
 ) -> None:
     static = np.full((BOX,) * 3, 0.25, np.float32)
-    chosen = _parameters(mask=kind)
-    found = masking.refinement_mask(halves, 8.0, PIXEL_A, chosen, SURVEY, static)
-    plain = masking.refinement_mask(
-        halves, 8.0, PIXEL_A, _parameters(mask="cylinder"), SURVEY, None
-    )
+    found = _masking(mask=kind).of_references(halves, 8.0, static)
+    plain = _masking(mask="cylinder").of_references(halves, 8.0, None)
     factor = {"cylinder": 1.0, "dynamic": _dynamic(halves), "static": 0.25}[kind]
     np.testing.assert_allclose(found, plain * factor, atol=1e-6)
 
 
 def test_z_fraction_clips_the_refinement_mask(halves: NDArray[np.float32]) -> None:
     for fraction in (0.5, 0.9):
-        chosen = _parameters(mask="cylinder", mask_z_fraction=fraction)
-        mask = masking.refinement_mask(halves, 8.0, PIXEL_A, chosen, SURVEY, None)
+        chosen = _masking(mask="cylinder", mask_z_fraction=fraction)
+        mask = chosen.of_references(halves, 8.0, None)
         assert mask[:, BOX // 2, BOX // 2].sum() == pytest.approx(fraction * BOX, abs=1)
 
 
@@ -199,8 +194,7 @@ def test_z_fraction_clips_the_refinement_mask(halves: NDArray[np.float32]) -> No
 
 def test_fsc_masks_stay_in_the_central_part(halves: NDArray[np.float32]) -> None:
     for fraction in (0.4, 0.7):
-        chosen = _parameters(fsc_z_fraction=fraction)
-        masks = masking.fsc_masks(halves, PIXEL_A, chosen, SURVEY)
+        masks = _masking(fsc_z_fraction=fraction).of_fsc(halves)
         outside = np.abs(AXIS) > fraction * BOX / 2 + 0.05 * BOX + 1
         for mask in (masks.cylinder, masks.loose, masks.tight):
             assert not mask[outside].any()
@@ -210,9 +204,9 @@ def test_fsc_masks_stay_in_the_central_part(halves: NDArray[np.float32]) -> None
 def test_tight_lies_in_loose_and_the_cylinder_ignores_the_density(
     halves: NDArray[np.float32],
 ) -> None:
-    masks = masking.fsc_masks(halves, PIXEL_A, _parameters(), SURVEY)
+    masks = _masking().of_fsc(halves)
     assert (masks.tight <= masks.loose + 1e-6).all()
     assert masks.tight.sum() < 0.8 * masks.loose.sum()
-    other = masking.fsc_masks(halves[:, ::-1] ** 2, PIXEL_A, _parameters(), SURVEY)
+    other = _masking().of_fsc(halves[:, ::-1] ** 2)
     np.testing.assert_array_equal(masks.cylinder, other.cylinder)
     assert not np.array_equal(masks.tight, other.tight)
