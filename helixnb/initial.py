@@ -18,13 +18,12 @@ from helixnb.backend import Backend
 from helixnb.backend.arrays import to_host
 from helixnb.core.halves import split_by_filament
 from helixnb.core.initial_model import contrast_scale, lowpass
-from helixnb.core.masks import cylinder
+from helixnb.core.masks import FILAMENT_EDGE_A, cylinder
 from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.errors import InputError
 from helixnb.job import Job
 from helixnb.maps import raw_half_maps
-from helixnb.masking import MASK_EDGE_A
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
@@ -167,7 +166,7 @@ def _given_density(
             outer_radius_px=survey.outer_radius_A / job.pixel,
             inner_radius_px=parameters.inner_diameter_A / 2 / job.pixel,
             axial_fraction=1.0,
-            edge_px=MASK_EDGE_A / job.pixel,
+            edge_px=FILAMENT_EDGE_A / job.pixel,
         )
     else:
         density = initial_map * to_host(job.mask(survey, 1.0))

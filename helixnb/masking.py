@@ -24,18 +24,17 @@ from helixnb.backend.arrays import array_module
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.density_mask import density_distance, soft_mask
 from helixnb.core.fsc import FSCMasks
-from helixnb.core.masks import axial_window, cylinder
+from helixnb.core.masks import (
+    AXIAL_EDGE,
+    FILAMENT_EDGE_A,
+    axial_window,
+    cylinder,
+)
 from helixnb.core.nonuniform import butterworth
 from helixnb.core.postprocess import average_map, scale_shells
 from helixnb.core.references import end_window, regrow
 from helixnb.core.search import harmonic_limit
 from helixnb.parameters import Parameters
-
-MASK_EDGE_A = 8.0
-"""Width of the soft edge of cylinders across the axis."""
-
-AXIAL_EDGE = 0.1
-"""Width of soft ends along the axis, over the box."""
 
 FSC_THRESHOLD = 0.5
 """Density that the loose and tight masks surround, over the bright density."""
@@ -86,7 +85,7 @@ class Masking:
             outer_radius_px=self.outer_radius_A / self.pixel_size_A,
             inner_radius_px=self.parameters.inner_diameter_A / 2 / self.pixel_size_A,
             axial_fraction=axial_fraction,
-            edge_px=MASK_EDGE_A / self.pixel_size_A,
+            edge_px=FILAMENT_EDGE_A / self.pixel_size_A,
             axial_edge_px=AXIAL_EDGE * self.box_px,
             xp=xp,
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from helixnb.core.candidates import candidates_of
 from helixnb.core.map_harmonics import MapHarmonics, map_harmonics
-from helixnb.core.masks import axial_window
+from helixnb.core.masks import AXIAL_EDGE, axial_window
 from helixnb.core.point_group import (
     TurnedOver,
     best_dyad,
@@ -40,8 +40,8 @@ from helixnb.parameters import Parameters
 from helixnb.state import State, Survey, SymmetryScores
 from helixnb.symmetry import HelicalSymmetry
 
-AXIAL_FRACTION, AXIAL_EDGE = 0.8, 0.1
-"""Central part of the axis searched and width of its soft ends, parts of the box."""
+AXIAL_FRACTION = 0.8
+"""Central part of the axis that is searched."""
 
 HALVES_APART = 0.05
 """Largest difference between the halves' optima, as part of the grid, to call them

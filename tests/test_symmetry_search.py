@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from helixnb.core.map_harmonics import MASK_EDGE_A, MapHarmonics, map_harmonics
-from helixnb.core.masks import axial_window
+from helixnb.core.map_harmonics import MapHarmonics, map_harmonics
+from helixnb.core.masks import FILAMENT_EDGE_A, axial_window
 from helixnb.core.self_correlation import (
     MAX_LAGS,
     MIN_OVERLAP,
@@ -67,10 +67,10 @@ def _masked(volume: NDArray[np.floating], outer_A: float, inner_A: float) -> Flo
     """Map under a soft ring and the axial window."""
     axis = (np.arange(BOX) - BOX // 2) * PIXEL_A
     radius = np.hypot(axis[:, None], axis)
-    outside = np.clip((radius - outer_A) / MASK_EDGE_A, 0, 1)
+    outside = np.clip((radius - outer_A) / FILAMENT_EDGE_A, 0, 1)
     ring = 0.5 + 0.5 * np.cos(np.pi * outside)
     if inner_A:
-        inside = np.clip((inner_A - radius) / MASK_EDGE_A, 0, 1)
+        inside = np.clip((inner_A - radius) / FILAMENT_EDGE_A, 0, 1)
         ring = ring * (0.5 + 0.5 * np.cos(np.pi * inside))
     return np.asarray(volume, float) * ring * WINDOW[:, None, None]
 
@@ -211,7 +211,7 @@ def _direct_correlation(
 
     def masked(at: Float) -> tuple[Float, Float]:
         radius = np.hypot(at[:, 0], at[:, 1])
-        outside = np.clip((PIXEL_A * radius - 30.0) / MASK_EDGE_A, 0, 1)
+        outside = np.clip((PIXEL_A * radius - 30.0) / FILAMENT_EDGE_A, 0, 1)
         window = np.interp(at[:, 2], axis, WINDOW, left=0, right=0)
         lifted = _density(points_px, at) - np.interp(radius, radii, profile)
         return lifted * (0.5 + 0.5 * np.cos(np.pi * outside)), window

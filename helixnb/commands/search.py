@@ -95,7 +95,9 @@ def _search(args: argparse.Namespace) -> None:
                 "suffixes."
             )
         if not path.absolute().parent.is_dir():
-            raise InputError(f"The folder of {path} does not exist.")
+            raise InputError(
+                f"The folder of {path} does not exist. Make it, or name another."
+            )
     from helixnb.map_search import candidate_table, search_symmetry
 
     ranges = {

@@ -54,6 +54,24 @@ class FrameImages:
         """Return the number of images."""
         return len(self.tilt_deg)
 
+    def take(self, index: NDArray[np.integer]) -> FrameImages:
+        """Return some of the images.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            Which.
+        """
+        return FrameImages(
+            data=self.data[:, index],
+            contrast=self.contrast[:, index],
+            tilt_deg=self.tilt_deg[index],
+            azimuth_deg=self.azimuth_deg[index],
+            shift_px=self.shift_px[index],
+            axial_px=self.axial_px[index],
+            box_px=self.box_px,
+        )
+
     @cached_property
     def plane(self) -> HalfPlane:
         """Components that the images are known at."""

@@ -29,11 +29,8 @@ from helixnb.backend.arrays import (
     send_sparse,
     to_host,
 )
-from helixnb.core.masks import soft_step
+from helixnb.core.masks import FILAMENT_EDGE_A, soft_step
 from helixnb.core.search import harmonic_limit
-
-MASK_EDGE_A = 8.0
-"""Width of the soft edge across the axis."""
 
 AXIAL_PADDING = 1.5
 """Length transformed along the axis over that of the map: copies up to half the map
@@ -109,7 +106,7 @@ def filament_crop(
         View with its centre at width // 2.
     """
     ny, nx = volume.shape[-2:]
-    reach = int(np.ceil((outer_radius_A + MASK_EDGE_A) / pixel_size_A)) + 1
+    reach = int(np.ceil((outer_radius_A + FILAMENT_EDGE_A) / pixel_size_A)) + 1
     reach = min(reach, (ny - 1) // 2, (nx - 1) // 2)
     y, x = ny // 2, nx // 2
     return volume[..., y - reach : y + reach + 1, x - reach : x + reach + 1]
@@ -189,9 +186,9 @@ def _mask(
     """Soft ring across the axis."""
     axis = (np.arange(width) - width // 2) * pixel_size_A
     radius = np.hypot(axis[:, None], axis)
-    mask = soft_step(radius - outer_A, MASK_EDGE_A)
+    mask = soft_step(radius - outer_A, FILAMENT_EDGE_A)
     if inner_A > 0:
-        mask *= soft_step(inner_A - radius, MASK_EDGE_A)
+        mask *= soft_step(inner_A - radius, FILAMENT_EDGE_A)
     return mask
 
 

@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 
 from helixnb.backend.arrays import array_module
 
+FILAMENT_EDGE_A = 8.0
+"""Width of the soft edge of a filament across its axis."""
+
+AXIAL_EDGE = 0.1
+"""Width of soft ends along the axis, over the length of the map."""
+
 
 def soft_step(distance: NDArray[np.floating], edge: float) -> NDArray[np.float64]:
     """Cosine edge: 1 where distance <= 0, 0 beyond `edge`.

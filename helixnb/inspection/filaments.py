@@ -54,7 +54,8 @@ def continuity(state: State, particles: ParticleSet) -> tuple[xr.Dataset, pd.Dat
     if not np.isfinite(particles.axial_A).any():
         raise InputError(
             "The file does not tell where segments lie along their filament, so "
-            "continuity cannot be judged."
+            "continuity cannot be judged. Extract them with coordinates or track "
+            "lengths."
         )
     n = len(particles)
     columns = {

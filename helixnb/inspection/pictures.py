@@ -134,7 +134,7 @@ def image_mean(
     if len(near):
         rise_A = state.symmetry.rise_A if state.symmetry else 0.0
         moved_px = -rise_A / sample.pixel_size_A * copy[near].astype(np.float64)
-        mean = centred_mean(_chosen(frames, near), moved_px)
+        mean = centred_mean(frames.take(near), moved_px)
     one = FrameImages(
         data=np.zeros(shape, np.complex64),
         contrast=np.ones(shape, np.float32),
@@ -175,16 +175,3 @@ def _nearest_copy(
     away = np.abs((turned + period / 2) % period - period / 2)
     best = away.argmin(1)
     return copies[best], away[np.arange(len(away)), best]
-
-
-def _chosen(frames: FrameImages, index: NDArray[np.intp]) -> FrameImages:
-    """Take some of the images."""
-    return FrameImages(
-        data=frames.data[:, index],
-        contrast=frames.contrast[:, index],
-        tilt_deg=frames.tilt_deg[index],
-        azimuth_deg=frames.azimuth_deg[index],
-        shift_px=frames.shift_px[index],
-        axial_px=frames.axial_px[index],
-        box_px=frames.box_px,
-    )

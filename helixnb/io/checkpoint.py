@@ -69,7 +69,10 @@ def read_checkpoint(path: Path | str) -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"Checkpoint {path} does not exist (or is a folder).")
+        raise InputError(
+            f"Checkpoint {path} does not exist (or is a folder). Give a file that "
+            "--checkpoint or Session.save() wrote."
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

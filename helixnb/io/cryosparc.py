@@ -73,7 +73,10 @@ def read_cs_metadata(
             table = read_cs(path, [found])
             notes = (f"Columns of {found.name} were joined by uid.",)
     if len(table) == 0:
-        raise InputError(f"{path} has columns but no rows: it lists no particles.")
+        raise InputError(
+            f"{path} has columns but no rows: it lists no particles. Give the output "
+            "of a job that kept some."
+        )
     _refuse_missing(path, table, given)
     rln, micrograph = _relion_columns(path, table)
     if "filament/filament_pose" in _names(table) or "rlnCoordinateX" in rln:

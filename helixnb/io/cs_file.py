@@ -201,7 +201,8 @@ def _with_bytes(path: Path, table: CsArray) -> CsArray:
     if "uid" not in names:
         raise InputError(
             f"{path} has no column uid, so it is no CryoSPARC table. Its columns are "
-            f"{', '.join(map(str, names[:10]))}."
+            f"{', '.join(map(str, names[:10]))}. Give the .cs file of some "
+            "job's particles."
         )
     return table_of(
         {

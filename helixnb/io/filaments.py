@@ -87,7 +87,8 @@ def filament_ids(table: pd.DataFrame, path: Path) -> NDArray[np.int32]:
         row = int(np.flatnonzero(blank)[0])
         raise InputError(
             f"{path}: row {row + 1} of data_particles, column rlnMicrographName is "
-            "empty. The micrograph tells which filament a segment belongs to."
+            "empty. The micrograph tells which filament a segment belongs to: fill it "
+            "in, or remove the row."
         )
     filament = keys.groupby(["micrograph", "tube"], sort=False).ngroup()
     if filament.max() == 0:

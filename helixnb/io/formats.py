@@ -91,7 +91,8 @@ def _head(path: Path) -> bytes:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise InputError(
-            f"{path} could not be read: {error.strerror or error}."
+            f"{path} could not be read: {error.strerror or error}. See that the disk "
+            "is there and the file may be read."
         ) from error
     if not head:
         raise InputError(f"{path} is empty. Write or copy the particles file again.")

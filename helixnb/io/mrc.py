@@ -82,7 +82,9 @@ def read_header(path: Path) -> MrcHeader:
             "relion_image_handler or e2proc2d.py."
         )
     if min(shape) < 1:
-        raise InputError(f"{path} is empty: its header says {shape} (z, y, x).")
+        raise InputError(
+            f"{path} is empty: its header says {shape} (z, y, x). Copy it again."
+        )
     promised = _HEADER_BYTES + extended_bytes + MODE_BYTES[mode] * int(np.prod(shape))
     actual = path.stat().st_size
     if path.suffix not in COMPRESSED and actual < promised:
@@ -123,16 +125,20 @@ def read_map(path: Path | str) -> tuple[Float32Array, float, NDArray[np.float64]
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"Map {path} does not exist (or is a folder).")
+        raise InputError(f"Map {path} does not exist (or is a folder). Check the path.")
     header = read_header(path)
     if header.shape[0] == 1:
-        raise InputError(f"{path} is an image of one section, not a map.")
+        raise InputError(
+            f"{path} is an image of one section, not a map. Give a volume."
+        )
     try:
         with mrcfile.open(path, mode="r") as mrc:
             volume = np.array(mrc.data, dtype=np.float32)
             fields = mrc.header.copy()
     except (ValueError, OSError) as error:
-        raise InputError(f"{path} could not be read: {error}") from error
+        raise InputError(
+            f"{path} could not be read: {error}. Copy it again."
+        ) from error
     # mapc, mapr, maps name the axis (1 = x, 2 = y, 3 = z) of columns, rows, sections.
     names = [int(fields.maps), int(fields.mapr), int(fields.mapc)]
     if sorted(names) == [1, 2, 3]:

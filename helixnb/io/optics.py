@@ -94,7 +94,8 @@ def optics_rows(
         raise InputError(
             f"{path}: row {row + 1} of data_particles, column rlnOpticsGroup: group "
             f"{wanted[row]:g} is not in data_optics, which has "
-            f"{', '.join(f'{group:g}' for group in groups)}."
+            f"{', '.join(f'{group:g}' for group in groups)}. Add the group there, or "
+            "correct the row."
         )
     return rows
 

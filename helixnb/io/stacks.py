@@ -176,7 +176,8 @@ def check_stacks(
         if nx != box_px:
             raise InputError(
                 f"{path}: images are {nx} pixels wide, but {promise} says {box_px}. "
-                "STAR file and stack do not belong together, or boxes are mixed."
+                "STAR file and stack do not belong together, or boxes are mixed: "
+                "extract all segments with one box."
             )
         _check_voxel(metadata, path, header)
         _check_length(metadata, path, header, stack == index)
@@ -312,7 +313,8 @@ class StackReader:
                 self._open[index] = mrcfile.mmap(self.paths[index], mode="r")
             except (ValueError, OSError) as error:
                 raise InputError(
-                    f"{self.paths[index]} can no longer be read: {error}"
+                    f"{self.paths[index]} can no longer be read: {error}. See that the "
+                    "disk is there and the stack was not moved."
                 ) from error
             if len(self._open) > _OPEN_STACKS:
                 self._open.popitem(last=False)[1].close()

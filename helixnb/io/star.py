@@ -80,7 +80,8 @@ def read_blocks(path: Path) -> dict[str, Block]:
         ) from error
     except OSError as error:
         raise InputError(
-            f"{path} could not be read: {error.strerror or error}."
+            f"{path} could not be read: {error.strerror or error}. See that the disk "
+            "is there and the file may be read."
         ) from error
     if not blocks:
         raise InputError(
@@ -132,7 +133,10 @@ def read_particle_blocks(path: Path) -> ParticleBlocks:
         # A block of pairs: one particle, not in a loop.
         particles = pd.DataFrame([blocks[name]])
     if len(particles) == 0:
-        raise InputError(f"{path}: block data_{name} has columns but no rows.")
+        raise InputError(
+            f"{path}: block data_{name} has columns but no rows. Give the file of a "
+            "job that kept some particles."
+        )
     _refuse_other_kinds(path, particles)
     return ParticleBlocks(particles, tables.get("optics"))
 

@@ -22,8 +22,8 @@ from helixnb.core.candidates import (
     ranked,
     seeds,
 )
-from helixnb.core.map_harmonics import MASK_EDGE_A, MapHarmonics, map_harmonics
-from helixnb.core.masks import axial_window
+from helixnb.core.map_harmonics import MapHarmonics, map_harmonics
+from helixnb.core.masks import AXIAL_EDGE, FILAMENT_EDGE_A, axial_window
 from helixnb.core.point_group import (
     HOLDS,
     TurnedOver,
@@ -57,7 +57,6 @@ FINEST_VOXELS = 2.5
 SMALLEST_RISE_A = 1.0
 DEFAULT_SUBUNITS = (2.0, 50.0)
 
-_AXIAL_EDGE = 0.1
 _GRID_PEAKS = 12
 
 
@@ -148,7 +147,7 @@ def search_symmetry(
     if outer_diameter_A is None:
         outer_diameter_A = 2 * pixel * filament_radius_px(density)
     # The mask's soft edge must still fit into the map.
-    widest = 2 * ((density.shape[-1] // 2 - 1) * pixel - MASK_EDGE_A)
+    widest = 2 * ((density.shape[-1] // 2 - 1) * pixel - FILAMENT_EDGE_A)
     outer_diameter_A = min(outer_diameter_A, widest)
     if not 0 <= inner_diameter_A < outer_diameter_A:
         raise InputError(
@@ -159,7 +158,7 @@ def search_symmetry(
     def harmonics(cyclic: int) -> MapHarmonics:
         return map_harmonics(
             density,
-            axial_window(len(density), z_fraction, _AXIAL_EDGE * len(density)),
+            axial_window(len(density), z_fraction, AXIAL_EDGE * len(density)),
             pixel_size_A=pixel,
             resolution_A=resolution_A,
             outer_radius_A=outer_diameter_A / 2,
@@ -212,16 +211,20 @@ def _density(
     if density.ndim != 3 or min(density.shape) < 16:
         raise InputError(
             f"A map (z, y, x) of at least 16 voxels a side is needed; {source} has "
-            f"shape {density.shape}."
+            f"shape {density.shape}. Give a volume, or one of finer voxels."
         )
     if density.shape[1] != density.shape[2]:
         raise InputError(
             f"{source} has sections of {density.shape[1]} x {density.shape[2]} voxels; "
-            "the helix axis must run along z through square sections."
+            "the helix axis must run along z through square sections. Crop or pad "
+            "them."
         )
     density = np.ascontiguousarray(density, np.float32)
     if not np.isfinite(density).all() or not np.ptp(density):
-        raise InputError(f"{source} is constant or holds values that are not finite.")
+        raise InputError(
+            f"{source} is constant or holds values that are not finite. Give another "
+            "map."
+        )
     return density, float(pixel_size_A), source
 
 

@@ -117,7 +117,8 @@ def check_fit(particles: ParticleSet, parameters: Parameters) -> None:
         )
     if outer_A is None and parameters.inner_diameter_A >= box_A:
         raise InputError(
-            f"inner_diameter_A is {parameters.inner_diameter_A:g} A, but {box}."
+            f"inner_diameter_A is {parameters.inner_diameter_A:g} A, but {box}. Give a "
+            "smaller one, or 0."
         )
     if parameters.rise_A is not None and parameters.rise_A > box_A / 2:
         raise InputError(
@@ -128,5 +129,6 @@ def check_fit(particles: ParticleSet, parameters: Parameters) -> None:
     if parameters.initial_lowpass_A < 2 * pixel_A:
         raise InputError(
             f"initial_lowpass_A is {parameters.initial_lowpass_A:g} A, beyond the "
-            f"{2 * pixel_A:g} A that pixels of {pixel_A:g} A can hold."
+            f"{2 * pixel_A:g} A that pixels of {pixel_A:g} A can hold. Give a larger "
+            "one."
         )

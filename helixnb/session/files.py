@@ -224,7 +224,8 @@ def load(
     if saved.schema != SCHEMA:
         raise InputError(
             f"{path} has layout {saved.schema}, written by helixnb "
-            f"{saved.versions['helixnb']}; this version reads layout {SCHEMA}."
+            f"{saved.versions['helixnb']}; this version reads layout {SCHEMA}. "
+            "Load it with that version, or start a new session."
         )
     if particles is None:
         particles = saved.particles["path"]

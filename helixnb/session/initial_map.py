@@ -74,12 +74,18 @@ def fitted_map(
     volume, voxel_A = _read(given, particles.pixel_size_A)
     if volume.ndim != 3 or len(set(volume.shape)) != 1:
         raise InputError(
-            f"{name} has shape {volume.shape}; an initial map must be a cube (n, n, n)."
+            f"{name} has shape {volume.shape}; an initial map must be a cube (n, n, "
+            "n): crop or pad it."
         )
     if not np.isfinite(volume).all():
-        raise InputError(f"{name} holds values that are not finite.")
+        raise InputError(
+            f"{name} holds values that are not finite. Give a map without them."
+        )
     if np.ptp(volume) == 0:
-        raise InputError(f"{name} is constant: there is no density to start from.")
+        raise InputError(
+            f"{name} is constant: there is no density to start from. Give another map, "
+            "or none."
+        )
     fitted = placed(
         volume,
         voxel_A,

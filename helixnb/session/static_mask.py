@@ -88,7 +88,9 @@ def _check_values(name: str, volume: NDArray[np.float32]) -> None:
     """Refuse what is no mask; warn of hard edges."""
     unusable = int((~np.isfinite(volume)).sum())
     if unusable:
-        raise InputError(f"{name}: {unusable} voxels are NaN or infinite.")
+        raise InputError(
+            f"{name}: {unusable} voxels are NaN or infinite. Make the mask again."
+        )
     low, high = float(volume.min()), float(volume.max())
     if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
         raise InputError(

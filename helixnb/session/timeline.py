@@ -179,7 +179,8 @@ class Timeline:
             if int(k) != k or not 1 <= k <= earlier:
                 raise InputError(
                     f"Cannot go back by {k!r}: {earlier} earlier states are kept "
-                    f"(keep_states={self.keep_states})."
+                    f"(keep_states={self.keep_states}). A session that is to go back "
+                    "further needs more."
                 )
             kept = now.states[: -int(k)]
             last = kept[-1].iteration

@@ -88,11 +88,13 @@ def _read_structure(path: Path) -> Subunit:
     import gemmi  # heavy, and only needed for files
 
     if not path.is_file():
-        raise InputError(f"model file {path} does not exist.")
+        raise InputError(f"model file {path} does not exist. Check the path.")
     try:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"model file {path} cannot be read: {error}") from error
+        raise InputError(
+            f"model file {path} cannot be read: {error}. Give a PDB or mmCIF file."
+        ) from error
     structure.remove_hydrogens()
     structure.remove_waters()
     atoms = [found.atom for found in structure[0].all()] if len(structure) else []
