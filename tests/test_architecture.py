@@ -128,6 +128,18 @@ def test_imports_go_one_way() -> None:
     assert not upward
 
 
+def test_simulated_data_share_no_code_with_what_they_check() -> None:
+    found = [
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in _imports(module)
+        if _part(module) == "simulate"
+        and name.split(".")[0] == "helixnb"
+        and _part(name) not in {"simulate", "errors"}
+    ]
+    assert not found
+
+
 def test_no_two_modules_import_each_other() -> None:
     graph = {}
     for module, tree in TREES.items():

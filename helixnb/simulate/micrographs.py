@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import scipy.fft
 
-from helixnb.euler import wrapped_deg
 from helixnb.simulate.filaments import (
     Filament,
     Filaments,
@@ -178,7 +177,7 @@ def _pick(
             "rlnCoordinateX": centre_px[:, 0],
             "rlnCoordinateY": centre_px[:, 1],
             "rlnAngleTiltPrior": 90.0,
-            "rlnAnglePsiPrior": wrapped_deg(prior),
+            "rlnAnglePsiPrior": _wrapped(prior),
             "rlnHelicalTrackLengthAngst": steps,
             "rlnAnglePsiFlipRatio": 0.5,
         }
@@ -190,9 +189,9 @@ def _pick(
     )
     nearest = np.argmin((from_centre_A**2).sum(axis=-1), axis=1)
     euler = filament.level_euler_deg[nearest]
-    rows["rlnAngleRot"] = wrapped_deg(euler[:, 0])
+    rows["rlnAngleRot"] = _wrapped(euler[:, 0])
     rows["rlnAngleTilt"] = euler[:, 1]
-    rows["rlnAnglePsi"] = wrapped_deg(euler[:, 2])
+    rows["rlnAnglePsi"] = _wrapped(euler[:, 2])
     # RELION's origin is the shift that brings the particle to the centre.
     offset_A = from_centre_A[np.arange(len(steps)), nearest]
     rows["rlnOriginXAngst"], rows["rlnOriginYAngst"] = -offset_A.T
@@ -206,3 +205,8 @@ def _cut(
     windows = np.lib.stride_tricks.sliding_window_view(micrograph, (box_px, box_px))
     corner = centres_px - box_px // 2
     return windows[corner[:, 1], corner[:, 0]]
+
+
+def _wrapped(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angle in (-180, 180]."""
+    return 180.0 - np.mod(180.0 - angle_deg, 360.0)
