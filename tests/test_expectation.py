@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from helixnb.core import ctf
 from helixnb.core import fan as fan_module
 from helixnb.core.coherence import CoherenceModel
-from helixnb.core.expectation import Posterior, expectation
+from helixnb.core.expectation import Posterior, _survivors, expectation
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.poses import summarise
 from helixnb.core.scoring import Chunk, log_prior, make_frames, score_cells
@@ -406,6 +406,14 @@ def test_finer_steps_in_one_band_keep_the_scale_of_each_polarity(
     np.testing.assert_allclose(
         _dense(found, 3), _dense(expected, 3), atol=1e-5 * expected.weights.max()
     )
+
+
+def test_a_low_band_drops_a_polarity_only_when_it_is_out_of_the_question() -> None:
+    state = np.array([0, 0, 1, 2, 3], np.int32)  # of two images
+    mass = np.array([1.0, 1e-9, 1e-12, 1.0, 1e-18])
+    kept = _survivors(state, mass, 2, 0.01, BACKEND)
+    assert sorted(kept) == [0, 2, 3]
+    assert len(_survivors(state, mass, 2, 0.0, BACKEND)) == 5
 
 
 @pytest.mark.parametrize(("noise_sd", "share"), [(1.5, 0.6), (3.0, 1.0)])

@@ -63,6 +63,24 @@ def test_scales_are_found_as_simulated(
     assert abs(np.median(error)) < 0.1
 
 
+def test_information_is_the_power_of_the_reference_over_that_of_noise(
+    volume: NDArray, rng: np.random.Generator
+) -> None:
+    psi = rng.uniform(0, 360, N)
+    azimuth = rng.uniform(0, 360, N)
+    clean = simulate(POINTS, BOX, azimuth_deg=azimuth, psi_deg=psi).stack
+    noise_sd = 0.5
+    noisy = clean + noise_sd * rng.standard_normal(clean.shape)
+    fit = _scales(chunk(noisy, psi, K_MAX), volume, noise_sd)
+    k = np.fft.fftfreq(BOX, 1 / BOX)
+    radius = np.hypot(k[:, None], k)
+    inside = (radius > 0) & (radius <= K_MAX)
+    power = (np.abs(np.fft.fft2(clean)) ** 2 * inside).sum((1, 2))
+    expected = power / (noise_sd * BOX) ** 2
+    # Poses are on a grid, which is off for some.
+    assert np.median(fit.information / expected) == pytest.approx(1, abs=0.03)
+
+
 def test_scales_in_use_do_not_change_the_estimate(
     volume: NDArray, rng: np.random.Generator
 ) -> None:

@@ -6,6 +6,7 @@ import scipy.fft as sfft
 from numpy.typing import NDArray
 
 from helixnb.core.fsc import shell_correlation
+from helixnb.core.masks import cylinder
 from helixnb.core.postprocess import (
     final_maps,
     fsc_weight,
@@ -72,6 +73,15 @@ def test_guinier_recovers_the_fall_off(
     damped = scale_shells(white, np.exp(-b_factor_A2 * K_PER_A**2 / 4))
     found = guinier(damped, np.ones_like(K_PER_A), PIXEL_A)
     assert found.b_factor_A2 == pytest.approx(b_factor_A2, rel=0.05)
+
+
+def test_amplitudes_that_rise_are_not_sharpened(rng: np.random.Generator) -> None:
+    white = rng.standard_normal((BOX, BOX, BOX)).astype(np.float32)
+    rising = scale_shells(white, np.exp(40 * K_PER_A**2 / 4))
+    found = guinier(rising, np.ones_like(K_PER_A), PIXEL_A)
+    assert found.b_factor_A2 == 0
+    fitted = found.ln_fit[np.isfinite(found.ln_fit)]
+    assert fitted[-1] > fitted[0]
 
 
 def test_guinier_does_not_fit_a_band_of_three_shells(rng: np.random.Generator) -> None:
@@ -194,3 +204,28 @@ def test_sharpened_map_ends_at_the_resolution_and_undoes_the_fall_off(
     assert np.allclose(maps.average, damped, atol=1e-6)
     for volume in (maps.average, maps.sharpened, maps.symmetrised):
         assert volume.dtype == np.float32
+    # The symmetrised map is sharpened alike.
+    plain, sharp = (
+        np.abs(sfft.rfftn(m))[0, 0]
+        for m in (maps.symmetrised, maps.symmetrised_sharpened)
+    )
+    expected = plain[:20] * np.exp(maps.b_factor_A2 * K_PER_A[:20] ** 2 / 4)
+    np.testing.assert_allclose(sharp[:20], expected, rtol=1e-3, atol=1e-3 * sharp[0])
+    assert sharp[21:].max() < 1e-3 * sharp.max()
+
+
+def test_the_fall_off_is_that_inside_the_mask(rng: np.random.Generator) -> None:
+    white, other = rng.standard_normal((2, BOX, BOX, BOX)).astype(np.float32)
+    damped = scale_shells(white, np.exp(-80.0 * K_PER_A**2 / 4))
+    mask = cylinder(BOX, outer_radius_px=14, edge_px=6.0)
+    volume = mask * damped + (1 - mask) * other
+    maps = final_maps(
+        np.stack([volume, volume]),
+        np.ones(BOX // 2 + 1),
+        mask**2,
+        None,
+        pixel_size_A=PIXEL_A,
+        outer_radius_A=36,
+    )
+    assert maps.b_factor_A2 == pytest.approx(80, rel=0.15)
+    assert maps.symmetrised is maps.symmetrised_sharpened is None

@@ -367,11 +367,11 @@ def test_a_point_of_the_map_costs_far_less_than_a_loop(
         search(_prepared(volume), where)
 
     once, grid = (min(_seconds(f) for _ in range(3)) for f in (naive, fast))
-    # 128 x 128 points, preparation included, against as many loops.
-    assert 128 * 128 * once > 1000 * grid
+    # 128 x 128 points, preparation included, against as many loops: about 100,000 times.
+    assert 128 * 128 * once > 20_000 * grid
 
 
 def _seconds(function: object) -> float:
-    start = time.perf_counter()
+    start = time.process_time()  # other processes may be at work
     function()  # type: ignore[operator]
-    return time.perf_counter() - start
+    return time.process_time() - start
