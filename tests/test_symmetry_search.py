@@ -367,7 +367,7 @@ def test_a_point_of_the_map_costs_far_less_than_a_loop(
         search(_prepared(volume), where)
 
     once, grid = (min(_seconds(f) for _ in range(3)) for f in (naive, fast))
-    # 128 x 128 points, preparation included, against as many loops: about 100,000 times.
+    # 128 x 128 points, preparation included, against as many loops: about 1e5 times.
     assert 128 * 128 * once > 20_000 * grid
 
 
