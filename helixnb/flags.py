@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from helixnb.claim import LEAST_SIGMA, Claim
 from helixnb.core.blind_check import BlindCheck
+from helixnb.core.clustering import clustering
 from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.particle_scale import MOST_LEFT_OUT, left_out
 from helixnb.core.poses import Poses
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.state import Survey, SymmetryScores
+from helixnb.symmetry import HelicalSymmetry
 from helixnb.twist_rise import halves_agree
 
 _ALIKE_FSC = 0.3
@@ -29,9 +31,22 @@ _WIDE_SEARCH_DEG = 3.0
 _ROTATIONS_A = 8.0
 """Rotations of the point group are judged on maps at least this fine."""
 
+_CLUSTERED, _BY_CHANCE = 0.3, 8.0
+"""Clustering of azimuths and its power over chance, of which one in 3,000 is as high;
+right maps had up to 0.16, collapsed ones 0.35 to 0.9."""
+
+_NO_SYMMETRY = (
+    "No helical symmetry is imposed: the map may settle on one of several symmetries "
+    "that look alike at low resolution. Keep a box of at least 3 rises, search the "
+    "symmetry of the map, and refine with each candidate."
+)
+
 
 def data_flags(
-    particles: ParticleSet, parameters: Parameters, survey: Survey
+    particles: ParticleSet,
+    parameters: Parameters,
+    survey: Survey,
+    estimate: HelicalSymmetry | None,
 ) -> list[str]:
     """Risks that lie in the data set and its geometry.
 
@@ -43,6 +58,8 @@ def data_flags(
         As they are for this iteration.
     survey : Survey
         Tells the radius of the filament.
+    estimate : HelicalSymmetry or None
+        Twist and rise that the user gave, released since or not.
 
     Returns
     -------
@@ -56,22 +73,18 @@ def data_flags(
             f"The box is only {diameters:.2f} filament diameters wide; use at least "
             f"{_MIN_BOX_DIAMETERS:g}, better 2 to 4."
         )
+    if estimate is None:
+        return [*flags, _NO_SYMMETRY]
     return flags + _symmetry_estimate_flags(particles, parameters, box_A)
 
 
 def _symmetry_estimate_flags(
     particles: ParticleSet, parameters: Parameters, box_A: float
 ) -> list[str]:
-    """Risks in the twist and rise that the user gave, or did not give."""
+    """Risks in the twist and rise that are imposed."""
     symmetry = parameters.symmetry
-    if symmetry is None and not parameters.impose_symmetry:
-        return []  # structure grew with the symmetry
     if symmetry is None:
-        return [
-            "No helical symmetry is imposed: the map may settle on one of several "
-            "symmetries that look alike at low resolution. Keep a box of at least 3 "
-            "rises, search the symmetry of the map, and refine with each candidate."
-        ]
+        return []  # released, once structure had grown with it
     flags = []
     rises = box_A / symmetry.rise_A
     if rises < _MIN_RISES:
@@ -209,6 +222,37 @@ def check_flags(check: BlindCheck | None) -> list[str]:
         f"The map without helical symmetry agrees with the symmetric one only to "
         f"{check.overall:.2f} of what a true symmetry gives: twist, rise or point "
         "group may be wrong. Compare other candidates."
+    ]
+
+
+def azimuth_flags(
+    poses: Poses, filament: NDArray[np.int32], used: NDArray[np.bool_], cyclic: int
+) -> list[str]:
+    """Tell views about the axis that cluster, as they do on a collapsed map.
+
+    Parameters
+    ----------
+    poses : Poses
+        Of all particles.
+    filament : ndarray of int32, shape (n,)
+        Filament of each particle.
+    used : ndarray of bool, shape (n,)
+        Images of this iteration.
+    cyclic : int
+        Order of the cyclic group.
+
+    Returns
+    -------
+    list of str
+    """
+    found = clustering(poses.azimuth_deg[used], filament[used], cyclic)
+    if found.strength < _CLUSTERED or found.power < _BY_CHANCE:
+        return []
+    return [
+        f"Azimuths cluster about {found.order * cyclic} directions "
+        f"({found.strength:.2f}; even ones have 0): the map may have collapsed on to "
+        "a flat picture, whose half-maps agree all the same, or the filaments lie on "
+        "one side. Look at its cross-section, and start from twist and rise or a map."
     ]
 
 

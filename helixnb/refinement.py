@@ -22,6 +22,7 @@ from helixnb.core.priors import Priors, from_neighbours, seen_from_first_polarit
 from helixnb.core.reconstruction import join_low_resolution
 from helixnb.core.search import PoseSpread
 from helixnb.flags import (
+    azimuth_flags,
     check_flags,
     data_flags,
     fsc_flags,
@@ -114,7 +115,7 @@ def _next_state(job: Job, state: State) -> State:
         check = check_symmetry(job, state.survey, sums, blind, raw)
     scores, symmetry = search_symmetry(job, state.survey, blind, estimate, reached)
     if schedule.releases_symmetry(job, state, iteration):
-        estimate = symmetry = None
+        symmetry = None
     ending = schedule.ending(job, state, plan, reached)
     return State(
         iteration=iteration,
@@ -145,10 +146,17 @@ def _next_state(job: Job, state: State) -> State:
         check=check,
         **ending._asdict(),
         flags=tuple(
-            data_flags(particles, parameters, state.survey)
+            data_flags(particles, parameters, state.survey, estimate)
             + fsc_flags(fsc, sums[0].grid.k_max, claimed)
             + symmetry_flags(scores, parameters.point_group)
             + check_flags(check)
+            + (
+                []
+                if plan.bootstrapping
+                else azimuth_flags(
+                    poses, particles.filament, plan.used, parameters.cyclic
+                )
+            )
             + polarity_flags(poses, particles.filament, dihedral=parameters.dihedral)
             + scale_flags(poses, state.survey.half)
         ),

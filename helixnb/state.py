@@ -102,8 +102,8 @@ class State:
     parameters : Parameters
         As used in this iteration.
     estimate : HelicalSymmetry or None
-        The user's estimate, about which twist and rise are searched; None in an
-        asymmetric refinement.
+        The user's estimate, about which twist and rise are searched, kept when they
+        are released; None if none was given.
     symmetry : HelicalSymmetry or None
         To use next: as given, or as found by the search.
     symmetry_order : int
