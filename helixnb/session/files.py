@@ -23,14 +23,75 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from helixnb.parameters import Parameters
     from helixnb.session.initial_map import InitialMap
     from helixnb.session.static_mask import StaticMask
     from helixnb.session.timeline import Moment
     from helixnb.state import State
 
-SCHEMA = 4
+SCHEMA = 5
 """Raised when a file of the version before cannot be read any more."""
+
+
+@dataclass(frozen=True)
+class SavedParticles:
+    """What identifies the particles of a session, and how they were read.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of their file.
+    n_bytes : int
+        Its size; -1 if it is gone.
+    n_segments : int
+    images : str
+        Hash of which image of which filament each segment is.
+    read_with : ReadingOptions
+    chosen : ndarray of int64, shape (n_segments,), or None
+        Rows of the file that were taken; None for all of them.
+    """
+
+    path: str
+    n_bytes: int
+    n_segments: int
+    images: str
+    read_with: ReadingOptions
+    chosen: NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, particles: ParticleSet) -> SavedParticles:
+        """Describe a set.
+
+        Parameters
+        ----------
+        particles : ParticleSet
+            As read.
+        """
+        source = particles.source.absolute()
+        return cls(
+            path=str(source),
+            n_bytes=source.stat().st_size if source.is_file() else -1,
+            n_segments=len(particles),
+            images=particles.fingerprint(),
+            read_with=particles.read_with,
+            chosen=particles.rows,
+        )
+
+    def read_again(self, path: Path) -> ParticleSet:
+        """Read the same segments from a file, in the way they were read before.
+
+        Parameters
+        ----------
+        path : Path
+            Where it is now.
+        """
+        options = self.read_with.beside(path)
+        particles = ParticleSet.from_file(path, **options.arguments())
+        if self.chosen is not None and self.chosen.max() < len(particles):
+            return particles.subset(self.chosen)
+        return particles
 
 
 @dataclass(frozen=True)
@@ -49,8 +110,7 @@ class SavedSession:
         Seed of the session.
     initial_map : InitialMap or None
         What it started from, if the user gave it.
-    particles : dict
-        As `describe_particles` returns it.
+    particles : SavedParticles
     parameters : Parameters
         For the next iteration.
     rows : list of dict
@@ -66,7 +126,7 @@ class SavedSession:
     device: str
     seed: int
     initial_map: InitialMap | None
-    particles: dict[str, Any]
+    particles: SavedParticles
     parameters: Parameters
     rows: list[dict[str, Any]]
     state: State
@@ -79,33 +139,6 @@ def versions() -> dict[str, str]:
         "helixnb": version("helixnb"),
         "numpy": np.__version__,
         "python": platform.python_version(),
-    }
-
-
-def describe_particles(particles: ParticleSet) -> dict[str, Any]:
-    """Return what identifies a particle set in a session's file.
-
-    Parameters
-    ----------
-    particles : ParticleSet
-        As read.
-
-    Returns
-    -------
-    dict
-        ``path``, ``bytes`` (-1 if the file is gone), ``rows``, ``images``, a hash
-        of which image of which filament each row is, ``read_with``, the options
-        it was read with, and ``chosen``, the rows that were taken.
-    """
-    source = particles.source.absolute()
-    size = source.stat().st_size if source.is_file() else -1
-    return {
-        "path": str(source),
-        "bytes": size,
-        "rows": len(particles),
-        "images": particles.fingerprint(),
-        "read_with": particles.read_with,
-        "chosen": particles.rows,
     }
 
 
@@ -141,7 +174,7 @@ def save(
         device=device,
         seed=seed,
         initial_map=initial_map,
-        particles=describe_particles(particles),
+        particles=SavedParticles.of(particles),
         parameters=now.parameters,
         rows=list(now.rows),
         state=now.states[-1],
@@ -227,38 +260,33 @@ def load(
             f"{saved.versions['helixnb']}; this version reads layout {SCHEMA}. "
             "Load it with that version, or start a new session."
         )
-    if particles is None:
-        particles = saved.particles["path"]
     if not isinstance(particles, ParticleSet):
-        if not Path(particles).is_file():
+        place = Path(saved.particles.path if particles is None else particles)
+        if not place.is_file():
             raise InputError(
-                f"{path} was made from {particles}, which is not there. If it was "
+                f"{path} was made from {place}, which is not there. If it was "
                 "moved, give its place: Session.load(..., particles=...)."
             )
-        # Absent from files of earlier versions.
-        options = saved.particles.get("read_with", ReadingOptions())
-        options = options.beside(Path(particles))
-        particles = ParticleSet.from_file(particles, **options.arguments())
-        chosen = saved.particles.get("chosen")
-        if chosen is not None and chosen.max() < len(particles):
-            particles = particles.subset(chosen)
-    _check_same(Path(path), saved.particles, describe_particles(particles))
+        particles = saved.particles.read_again(place)
+    _check_same(Path(path), saved.particles, SavedParticles.of(particles))
     return saved, particles
 
 
-def _check_same(path: Path, saved: dict[str, Any], given: dict[str, Any]) -> None:
-    """Refuse particles that differ in number or size of file."""
-    for name, unit in (("rows", "segments"), ("bytes", "bytes"), ("images", "")):
-        # "images" is absent from files of earlier versions.
-        if saved.get(name, given[name]) != given[name]:
-            if name == "images":
-                raise InputError(
-                    f"{path} was made from other images than those of "
-                    f"{given['path']}: names, sections or filaments differ. Poses "
-                    "belong to the images they were found with; start a new session."
-                )
+def _check_same(path: Path, saved: SavedParticles, given: SavedParticles) -> None:
+    """Refuse other particles than those of the session."""
+    for before, now, unit in (
+        (saved.n_segments, given.n_segments, "segments"),
+        (saved.n_bytes, given.n_bytes, "bytes"),
+    ):
+        if before != now:
             raise InputError(
-                f"{path} was made from {saved['path']} with {saved[name]} {unit}, but "
-                f"{given['path']} has {given[name]}. Poses belong to the file they "
-                "were found with; start a new session for another one."
+                f"{path} was made from {saved.path} with {before} {unit}, but "
+                f"{given.path} has {now}. Poses belong to the file they were found "
+                "with; start a new session for another one."
             )
+    if saved.images != given.images:
+        raise InputError(
+            f"{path} was made from other images than those of {given.path}: names, "
+            "sections or filaments differ. Poses belong to the images they were found "
+            "with; start a new session."
+        )
