@@ -28,7 +28,7 @@ from helixnb.io.formats import read_particles_metadata
 from helixnb.io.halves import checked_half_sets, given_half_sets
 from helixnb.io.mrc import Float32Array
 from helixnb.io.optics import completed_optics
-from helixnb.io.reading import ReadingOptions
+from helixnb.io.reading_options import ReadingOptions
 from helixnb.io.stacks import StackReader, check_stacks, find_stacks
 from helixnb.io.star import write_blocks
 from helixnb.io.tracks import inter_box_distance

@@ -23,7 +23,7 @@ from helixnb.core.point_group import Dyad
 from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.core.symmetry_search import SymmetryScore
-from helixnb.io.reading import ReadingOptions
+from helixnb.io.reading_options import ReadingOptions
 from helixnb.parameters import Parameters
 from helixnb.state import State, Survey, SymmetryScores
 from helixnb.symmetry import HelicalSymmetry

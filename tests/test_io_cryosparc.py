@@ -13,11 +13,14 @@ import pytest
 
 from helixnb.errors import InputError
 from helixnb.euler import EulerPoses
-from helixnb.io.angles import euler_from_rotation_vector, rotation_vector_from_euler
 from helixnb.io.cryosparc import read_cs_metadata
 from helixnb.io.cs_file import read_cs_array, table_of, write_cs
 from helixnb.io.filament_pose import PoseFrame
 from helixnb.io.filaments import filament_geometry
+from helixnb.io.rotation_vectors import (
+    euler_from_rotation_vector,
+    rotation_vector_from_euler,
+)
 from helixnb.particles import ParticleSet
 from tests.oracles import euler_matrix
 

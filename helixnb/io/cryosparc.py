@@ -16,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from helixnb.errors import InputError
-from helixnb.io.angles import euler_from_rotation_vector
 from helixnb.io.columns import Float64Array
 from helixnb.io.cs_file import CsArray, read_cs, read_cs_array, texts
 from helixnb.io.filament_pose import PoseFrame, find_frame
 from helixnb.io.optics import SCOPE_COLUMNS, make_optics
 from helixnb.io.relion import ParticleMetadata, particle_metadata
+from helixnb.io.rotation_vectors import euler_from_rotation_vector
 
 #: Required numbers: CryoSPARC's column, RELION's, factor.
 _CTF = (

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helixnb.euler import EulerPoses
-from helixnb.io.angles import Float64Array, rotation_vector_from_euler
+from helixnb.io.columns import Float64Array
 from helixnb.io.cs_file import CsArray, table_of
+from helixnb.io.rotation_vectors import rotation_vector_from_euler
 
 
 def with_poses(

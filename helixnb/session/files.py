@@ -16,7 +16,7 @@ import numpy as np
 
 from helixnb.errors import InputError
 from helixnb.io.checkpoint import read_checkpoint, write_checkpoint
-from helixnb.io.reading import ReadingOptions
+from helixnb.io.reading_options import ReadingOptions
 from helixnb.particles import ParticleSet
 
 if TYPE_CHECKING:

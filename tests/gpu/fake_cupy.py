@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from helixnb.backend.cuda import kernels, maps
+from helixnb.backend.cuda import kernels, launches
 from tests.gpu import strict
 from tests.gpu.host_cuda import launcher, written_arguments
 
@@ -437,7 +437,7 @@ class _RawModule:
     def get_function(self, name: str) -> Any:
         def run(grid: tuple[int], block: tuple[int], arguments: tuple) -> None:
             assert isinstance(arguments, tuple)
-            assert block == (maps.THREADS,)
+            assert block == (launches.THREADS,)
             arrays = {
                 i: argument._values
                 for i, argument in enumerate(arguments)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from helixnb.backend.cuda.kernels import source
-from helixnb.backend.cuda.maps import THREADS
+from helixnb.backend.cuda.launches import THREADS
 
 HEADER = Path(__file__).with_name("host_cuda.h")
 _KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')

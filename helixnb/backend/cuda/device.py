@@ -24,7 +24,7 @@ import cupyx.scipy.ndimage
 from helixnb.backend.arrays import ArrayKind, register
 from helixnb.backend.cuda.batch_lengths import batched, length_within
 from helixnb.backend.cuda.kernels import Kernels, source
-from helixnb.backend.cuda.maps import THREADS
+from helixnb.backend.cuda.launches import THREADS
 from helixnb.backend.cuda.out_of_memory import lacks_memory
 from helixnb.backend.cuda.staging import Staging
 from helixnb.backend.pipeline import in_order

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from helixnb.backend.cuda.filaments import FilamentKernels
-from helixnb.backend.cuda.maps import THREADS, Launch
+from helixnb.backend.cuda.launches import THREADS, Launch
 from helixnb.backend.cuda.rows import BatchedRows
 from helixnb.backend.interpolation import fan_table, image_table
 from helixnb.backend.loops import NEGLIGIBLE

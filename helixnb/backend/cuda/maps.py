@@ -1,63 +1,16 @@
-"""Launches of CUDA kernels, and those that work on maps: `arrays.Device`.
-
-Nothing here needs a GPU: arrays come from the array module that is handed in, and
-launches go to whatever can run the kernels.
-"""
+"""Launches of the kernels that work on maps: `arrays.Device`."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-THREADS = 128
-"""Threads of a block; `weigh_tables` adds up as many shares."""
+from helixnb.backend.cuda.launches import Launches
 
 
-class Launch(Protocol):
-    """Runs a kernel by its name."""
-
-    def __call__(self, name: str, n_blocks: int, *arguments: Any) -> None:
-        """Run it.
-
-        Parameters
-        ----------
-        name : str
-            Of the kernel.
-        n_blocks : int
-            Blocks of `THREADS` threads, at least 1.
-        *arguments
-            Contiguous arrays, and Python's int and float.
-        """
-
-
-class MapKernels:
-    """What a device does for maps and their transforms.
-
-    Parameters
-    ----------
-    xp : module
-        Array module of the device.
-    launch : callable
-        Runs a kernel on it.
-    """
-
-    def __init__(self, xp: Any, launch: Launch) -> None:
-        self.xp = xp
-        self._launch = launch
-
-    def _each(self, name: str, n: int, *arguments: Any) -> None:
-        """Launch one thread for each of n values."""
-        if n:
-            self._launch(name, -(-n // THREADS), *arguments)
-
-    def _each_block(self, name: str, n: int, *arguments: Any) -> None:
-        """Launch n blocks."""
-        if n:
-            self._launch(name, n, *arguments)
-
-    def _contiguous(self, array: Any, dtype: Any) -> Any:
-        return self.xp.ascontiguousarray(array, dtype=dtype)
+class MapKernels(Launches):
+    """What a device does for maps and their transforms."""
 
     def sparse_product(self, matrix: tuple[Any, Any, Any], values: Any) -> Any:
         """Sparse matrix times each row of a complex array; see `arrays`."""

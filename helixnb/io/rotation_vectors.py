@@ -7,10 +7,10 @@ R(w) = Rz(rot) Ry(tilt) Rz(psi) = A(rot, tilt, psi) transposed.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
-Float64Array = NDArray[np.float64]
+from helixnb.io.columns import Float64Array
 
 
 def euler_from_rotation_vector(vector: ArrayLike) -> tuple[Float64Array, ...]:
