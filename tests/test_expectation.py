@@ -13,7 +13,13 @@ from helixnb.core.coherence import CoherenceModel
 from helixnb.core.expectation import Posterior, _survivors, expectation
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.poses import summarise
-from helixnb.core.scoring import Chunk, log_prior, make_frames, score_cells
+from helixnb.core.scoring import (
+    Chunk,
+    log_prior,
+    make_frames,
+    near_priors,
+    score_cells,
+)
 from helixnb.core.search import PoseSpread, SearchLevel, complete_grid, oversampled
 from tests.oracles import blobs, image_transform, slice_points, transform
 from tests.scenes import (
@@ -211,10 +217,11 @@ def test_scores_scale_with_the_likelihood_power(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(hard, 25 * once, rtol=1e-5, atol=1e-4)
 
 
-def test_prior_is_gaussian_and_mirrors_the_tilt() -> None:
+def test_prior_is_gaussian_and_mirrors_tilt_and_shift() -> None:
     images = chunk(
         np.zeros((2, BOX, BOX)), np.zeros(2), 5, tilt_deg=np.array([90.0, 96.0])
     )
+    images = dataclasses.replace(images, shift_prior_px=np.array([0.0, 1.2]))
     cells = complete_grid(2, LEVEL)
     spread = PoseSpread(psi_deg=2.0, tilt_deg=4.0, shift_px=1.5)
     found = log_prior(images, cells, LEVEL, spread)
@@ -224,9 +231,43 @@ def test_prior_is_gaussian_and_mirrors_the_tilt() -> None:
         centre = sign * (images.tilt_prior_deg[cells.image[i]] - 90)
         psi = LEVEL.psi_offset_deg[cells.psi[i]] / 2
         tilt = (LEVEL.tilt_offset_deg[cells.tilt[i]] - centre) / 4
-        shift = LEVEL.shift_px[cells.shift[i]] / 1.5
+        given = sign * images.shift_prior_px[cells.image[i]]
+        shift = (LEVEL.shift_px[cells.shift[i]] - given) / 1.5
         expected = -0.5 * (psi**2 + tilt**2 + shift**2)
         assert found[i] == pytest.approx(expected, abs=1e-5)
+
+
+def test_cells_far_from_their_priors_are_not_scored(rng: np.random.Generator) -> None:
+    search = level(
+        5, n_psi=1, n_tilt=9, n_shift=9, psi_step_deg=5.0, n_axial=3, n_azimuth=32
+    )
+    stack = rng.standard_normal((3, BOX, BOX))
+    images = chunk(stack, np.zeros(3), 5, tilt_deg=np.array([90.0, 102.0, 170.0]))
+    images = dataclasses.replace(images, shift_prior_px=np.array([0.0, 1.0, 0.0]))
+    spread = PoseSpread(psi_deg=2.0, tilt_deg=1.5, shift_px=0.2)
+    cells = complete_grid(3, search)
+    sign = np.where(cells.polarity == 1, -1, 1)
+    tilt = search.tilt_offset_deg[cells.tilt]
+    tilt -= sign * (images.tilt_prior_deg[cells.image] - 90)
+    shift = search.shift_px[cells.shift] - sign * images.shift_prior_px[cells.image]
+    # The last has no cell near its prior, and keeps all.
+    near = (abs(tilt) <= 4.5 + search.tilt_step_deg) & (
+        abs(shift) <= 0.6 + search.shift_step_px
+    )
+    near |= cells.image == 2
+    np.testing.assert_array_equal(near_priors(images, cells, search, spread), near)
+    assert 0 < near[cells.image == 1].mean() < 0.5
+    noise = np.ones(6)
+    fan = fan_of(blobs(_points(rng), BOX), search)
+    found = expectation(
+        images,
+        [fan],
+        noise,
+        settings(spread=spread),
+        spacing_per_A=SPACING,
+        backend=BACKEND,
+    )
+    assert found.cells_scored == near.sum()
 
 
 def _scene(

@@ -99,7 +99,10 @@ def test_bands_below_the_last_are_searched_in_steps_of_the_next(k_max: int) -> N
         assert moved <= STEP_FRACTION / 2 * BOX / level.k_max * 1.1
         assert level.shift_step_px <= STEP_FRACTION / 2 * BOX / level.k_max * 1.1
     # The last is as fine as it has to be, and no finer.
-    assert last.shift_step_px > STEP_FRACTION * BOX / last.k_max * 0.8
+    least = STEP_FRACTION * BOX / last.k_max * 0.8
+    assert last.shift_step_px > least
+    assert np.deg2rad(last.psi_step_deg) * BOX / 2 > least
+    assert np.deg2rad(last.tilt_step_deg) * RADIUS > least
 
 
 def test_the_lowest_band_still_tells_poses_apart() -> None:
