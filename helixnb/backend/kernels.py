@@ -271,18 +271,18 @@ def real_rows(values, of_pairs, of_values, out):  # type: ignore[no-untyped-def]
     """Write each row, (columns, pairs), as (2, pairs, columns, 2) real numbers."""
     for v in range(len(of_pairs) - 1):
         pairs = of_pairs[v + 1] - of_pairs[v]
-        first, size = of_values[v], of_values[v + 1] - of_values[v]
+        first, last = of_values[v], of_values[v + 1]
+        if pairs == 0:
+            continue
+        source = values[first:last].reshape(-1, pairs)
+        matrix = out[4 * first : 4 * last].reshape(2, pairs, -1)
         factor = np.float32(2 if v else 1)
-        upper = out[4 * first : 4 * first + 2 * size]
-        lower = out[4 * first + 2 * size : 4 * (first + size)]
-        for place in range(size):
-            column = place // pairs
-            to = 2 * ((place - column * pairs) * (size // pairs) + column)
-            value = factor * values[first + place]
-            upper[to] = value.real
-            upper[to + 1] = -value.imag
-            lower[to] = value.imag
-            lower[to + 1] = value.real
+        for p in range(pairs):
+            upper, lower = matrix[0, p], matrix[1, p]
+            for column in range(source.shape[0]):
+                value = factor * source[column, p]
+                upper[2 * column], upper[2 * column + 1] = value.real, -value.imag
+                lower[2 * column], lower[2 * column + 1] = value.imag, value.real
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -345,8 +345,10 @@ def weigh(tables, messages, state, height, mass):  # type: ignore[no-untyped-def
         total = 0.0
         for first in range(0, size, 64):
             part = np.float32(0)
-            for j in range(first, min(first + 64, size)):
-                part += table[j] * message[j]
+            # Vectorised only where the bound is an array's length.
+            some, weight = table[first : first + 64], message[first : first + 64]
+            for j in range(some.shape[0]):
+                part += some[j] * weight[j]
             total += part  # type: ignore[assignment]
         mass[i] = height[i] * total
 

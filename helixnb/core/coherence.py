@@ -18,7 +18,7 @@ known symmetry only the polarity is shared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -33,6 +33,12 @@ _TINY = 1e-30
 
 _LEAST = np.float32(1e-20)
 """Least prior of a state, the most probable one of its segment having 1."""
+
+_AT_ONCE = 8
+"""Segments blurred together, whose spectra stay in the cache."""
+
+_LOST = 5.5
+"""Order times blur in radians beyond which less than 1e-6 of a mode is left."""
 
 
 @dataclass(frozen=True)
@@ -75,49 +81,62 @@ class _Modes:
     twiddle: NDArray[np.complex64]  # (n_axial,), exp(-2 pi i k / n_axial)
     n_azimuth: int
 
+    def left_by(self, turn_sd: float) -> _Modes:
+        """Those that a blur in azimuth by `turn_sd` radians leaves something of."""
+        n = int(np.searchsorted(self.order * turn_sd, _LOST, side="right"))
+        return replace(
+            self,
+            demodulation=self.demodulation[:, :n],
+            omega=self.omega[:, :n],
+            order=self.order[:n],
+        )
+
     def forward(self, tables: NDArray[np.float32]) -> NDArray[np.complex64]:
-        spectrum = fourier.rfft(tables, axis=-1)
+        spectrum = fourier.rfft(tables, axis=-1)[..., : len(self.order)]
         return fourier.fft(spectrum * self.demodulation, axis=-2)
 
     def inverse(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
         rows = fourier.ifft(spectrum, axis=-2)
-        xp = array_module(rows)
-        rows = rows * xp.conj(self.demodulation)
-        tables = fourier.irfft(rows, self.n_azimuth, axis=-1)
-        return xp.maximum(tables, 0, dtype=np.float32)
+        rows *= np.conj(self.demodulation)
+        tables: NDArray[np.float32] = fourier.irfft(rows, self.n_azimuth, axis=-1)
+        return np.maximum(tables, 0, out=tables)
 
     def blurred(
         self, tables: NDArray[np.float32], axial_sd: float
     ) -> NDArray[np.float32]:
         """Blur tables along the axis."""
         device = device_of(tables)
-        if device is None:
-            spectrum = self.forward(tables)
-            return self.inverse(spectrum * self.kernel(0.0, axial_sd, 0.0))
-        blurred: NDArray[np.float32] = device.blurred_tables(tables, self, axial_sd)
+        if device is not None:
+            on_device: NDArray[np.float32] = device.blurred_tables(
+                tables, self, axial_sd
+            )
+            return on_device
+        transfer = self.transfer(np.zeros(1), axial_sd, np.zeros(1))
+        blurred = np.empty_like(tables)
+        for i in range(0, len(tables), _AT_ONCE):
+            some = slice(i, i + _AT_ONCE)
+            blurred[some] = self.inverse(self.forward(tables[some]) * transfer)
         return blurred
 
-    def kernel(
+    def transfer(
         self,
-        shift_px: NDArray[np.float64] | float,
+        shift_px: NDArray[np.float64],
         axial_sd: float,
-        turn_sd: NDArray[np.float64] | float,
+        turn_sd: NDArray[np.float64],
     ) -> NDArray[np.complex64]:
-        """Transfer function of a move along +s and a Gaussian blur.
+        """Transfer functions of moves along +s with Gaussian blurs.
 
-        Shifts of shape (...) give (..., n_axial, n_orders).
+        Shifts of shape (n,) give (n, n_axial, n_orders).
         """
-        xp = array_module(self.omega)
-        shift, turn = (
-            xp.asarray(np.asarray(x, np.float64)[..., None, None])
-            for x in (shift_px, turn_sd)
-        )
-        blur = xp.exp(
-            -0.5 * (self.omega * axial_sd) ** 2 - 0.5 * (self.order * turn) ** 2
-        )
-        move = xp.exp(1j * self.omega * shift)
-        transfer: NDArray[np.complex128] = blur * move
-        return transfer.astype(np.complex64)
+        shift, turn = shift_px[:, None, None], turn_sd[:, None, None]
+        along = np.exp(-0.5 * (self.omega * axial_sd) ** 2).astype(np.float32)
+        around = np.exp(-0.5 * (self.order * turn) ** 2).astype(np.float32)
+        # Many times faster than the exponential of a complex number.
+        phase = (self.omega * shift).astype(np.float32)
+        transfer = np.empty(phase.shape, np.complex64)
+        transfer.real, transfer.imag = np.cos(phase), np.sin(phase)
+        transfer *= along * around
+        return transfer
 
 
 def _modes(model: CoherenceModel, n_axial: int, n_azimuth: int, xp: Any) -> _Modes:
@@ -310,7 +329,14 @@ def _predictions(
     n, states = len(emission), emission[0, 0].size
     prediction = np.ones((2 * n, *emission.shape[1:]), np.float32)
     sums = np.zeros((2 * n, 2))
-    for here, further, there, move_px, turn_sd in steps:
+    move_px = np.concatenate([step.move_px for step in steps])
+    turn_sd = np.concatenate([step.turn_sd for step in steps])
+    few = modes.left_by(turn_sd.min(initial=np.pi))
+    moved = few.transfer(move_px, 0.0, turn_sd)
+    # The second polarity runs back.
+    both = np.stack([moved, np.conj(moved)], axis=1)
+    done = 0
+    for here, further, there, *_ in steps:
         filtered = prediction[here] * emission[here % n]
         total = filtered.sum((2, 3), dtype=np.float64)
         sums[here] = total
@@ -319,12 +345,13 @@ def _predictions(
         if len(further) < len(here):
             filtered, total = filtered[further], total[further]
         filtered *= (states / total)[..., None, None].astype(np.float32)
-        spectrum = modes.forward(filtered)
-        # Both polarities are blurred alike, so one kernel serves them.
-        kernel = modes.kernel(move_px, 0.0, turn_sd)
-        spectrum[:, 0] *= kernel
-        spectrum[:, 1] *= np.conj(kernel)
-        prediction[there] = (1 - slip) * modes.inverse(spectrum) + slip
+        spectrum = few.forward(filtered)
+        spectrum *= both[done : done + len(further)]
+        done += len(further)
+        predicted = few.inverse(spectrum)
+        predicted *= 1 - slip
+        predicted += slip
+        prediction[there] = predicted
     return prediction, sums
 
 

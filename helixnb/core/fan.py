@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,16 +125,21 @@ def build_fan(
     first = grid.m_max - m_max
     xp = array_module(harmonics)
     used = xp.ascontiguousarray(harmonics[..., first : first + 2 * m_max + 1])
+    weight = 0.5 * plane.multiplicity * signal_weight[plane.ring]
+    of_rows = xp.asarray(weight[:, None, :].astype(np.float32))
 
-    def slices_at(tilt: float) -> NDArray[np.complex64]:
-        return backend.gather_fan(
+    def sliced(tilt: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        h = backend.gather_fan(
             used, grid.oversampling, grid.cyclic, tilt, level.k_max
-        )
+        )  # (v, u, m)
+        nats = (of_rows @ _power(h))[:, 0]
+        return h, nats, _ring_power(h, plane, level.n_azimuth, backend)
 
-    slices = backend.each(slices_at, level.tilt_offset_deg)  # each (v, u, m)
-    weight = xp.asarray(0.5 * plane.multiplicity * signal_weight[plane.ring])
-    nats = xp.stack([xp.einsum("vum,vu->vm", xp.abs(h) ** 2, weight) for h in slices])
-    kept = keep_pairs(to_host(likelihood_power * nats.max(0)))
+    slices, nats, ring_power = zip(
+        *backend.each(sliced, level.tilt_offset_deg), strict=True
+    )
+    most = to_host(xp.stack(nats).max(0)).astype(np.float64)
+    kept = keep_pairs(likelihood_power * most)
     row, index = np.nonzero(kept)
     row_start = np.searchsorted(row, np.arange(plane.n_rows + 1))
     value_start, component = _rows_of_pairs(plane, index, row_start, 2 * m_max + 1)
@@ -142,8 +148,9 @@ def build_fan(
     values = [h.ravel()[sent] for h in slices]
     box = grid.box_px
     middle = slices[len(slices) // 2]
-    along_u = xp.asarray(2 * (2 * np.pi * plane.u / box) ** 2)
-    information = xp.einsum("vum,vu->", xp.abs(middle) ** 2, weight * along_u)
+    along_u = xp.asarray((2 * (2 * np.pi * plane.u / box) ** 2).astype(np.float32))
+    by_row = (of_rows * along_u) @ _power(middle)
+    information = by_row.sum(dtype=np.float64)
     phase = np.exp(-2j * np.pi * np.outer(row, level.axial_px) / box)
     harmonic = (index - m_max).astype(np.int32)
     return Fan(
@@ -153,11 +160,7 @@ def build_fan(
         rows=rows,
         values=values,
         pooling=Pooling.of_pairs(harmonic, rows, phase, level.n_azimuth, xp),
-        ring_power=xp.stack(
-            backend.each(
-                lambda h: _ring_power(h, plane, level.n_azimuth, backend), slices
-            )
-        ),
+        ring_power=xp.stack(ring_power),
         shift_sd_px=1 / max(float(to_host(information)), _NO_INFORMATION) ** 0.5,
     )
 
@@ -179,6 +182,12 @@ def _rows_of_pairs(
     return np.concatenate([[0], ends]), np.concatenate(components)
 
 
+def _power(values: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Squared moduli, without the square root that `abs` takes."""
+    power: NDArray[np.float32] = values.real**2 + values.imag**2
+    return power
+
+
 def _ring_power(
     slice_harmonics: NDArray[np.complex64],
     plane: HalfPlane,
@@ -187,14 +196,15 @@ def _ring_power(
 ) -> NDArray[np.float32]:
     """1/2 sum over rings of |P_phi|^2, shape (k_max + 1, n_azimuth)."""
     xp, m_max = array_module(slice_harmonics), slice_harmonics.shape[-1] // 2
-    orders = xp.arange(-m_max, m_max + 1) % n_azimuth
     inside = np.nonzero(plane.multiplicity)
     row, column = (xp.asarray(index) for index in inside)
+    harmonics = slice_harmonics[row, column]
     spectrum = xp.zeros((len(row), n_azimuth), np.complex64)
-    spectrum[:, orders] = slice_harmonics[row, column]
-    slices = fourier.ifft(spectrum, axis=-1) * n_azimuth
+    spectrum[:, : m_max + 1] = harmonics[:, m_max:]
+    spectrum[:, n_azimuth - m_max :] = harmonics[:, :m_max]
+    slices = fourier.ifft(spectrum, axis=-1, norm="forward", overwrite_x=True)
     return backend.group_sums(
-        xp.abs(slices) ** 2,
+        _power(slices),
         xp.asarray(plane.ring[inside]),
         plane.k_max + 1,
         xp.asarray(0.5 * plane.multiplicity[inside]),
