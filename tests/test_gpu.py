@@ -136,13 +136,13 @@ def test_memory_is_given_back_between_iterations(
     state = initial_state(particles, parameters, gpu, 1, _quiet)
     used = []
     for _ in range(3):
-        state = refinement.step(state, particles, parameters, gpu, _quiet)
-        # Plans are kept on purpose, and there are more of them as the band widens.
+        # The same one again: matrices of a band and plans are kept on purpose.
+        refinement.step(state, particles, parameters, gpu, _quiet)
         with gpu.active():
             list(gpu.map(forget_plans, [True, True]))
             forget_plans(False)
         used.append(cupy.get_default_memory_pool().used_bytes())
-    assert used[2] <= 1.05 * used[0] + 2**20
+    assert used[2] <= used[0] + 2**20
 
 
 def test_chunks_in_flight_do_not_share_memory(gpu: Any) -> None:

@@ -11,9 +11,9 @@ from its centre by the helical operator, in harmonics, so without interpolation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from helixnb.backend import fourier
 from helixnb.backend.arrays import array_module
@@ -22,11 +22,7 @@ from helixnb.core.fsc import THRESHOLD, first_below, shell_sums, shells_like
 from helixnb.core.masks import cylinder
 from helixnb.core.references import regrow
 from helixnb.core.search import harmonic_limit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from helixnb.symmetry import HelicalSymmetry
+from helixnb.symmetry import HelicalSymmetry
 
 GUINIER_START_A = 10.0
 """The Guinier fit begins here: lower frequencies show the shape, not the fall-off."""
@@ -71,9 +67,9 @@ class FinalMaps:
         Mean of the raw half-maps, unfiltered and unmasked.
     sharpened : ndarray of float32, shape (box, box, box)
         FSC-weighted, cut at the resolution, B factor undone; unmasked.
-    symmetrised, symmetrised_sharpened : ndarray of float32, shape (box, box, box)
+    symmetrised, symmetrised_sharpened : ndarray of float32, same shape, or None
         Both of these under the helical and point-group symmetry in real space, cut to
-        the filament's outer radius.
+        the filament's outer radius; None without helical symmetry.
     b_factor_A2 : float
         Fall-off that was undone: as given, or as fitted, or 0 if none could be fitted.
     """

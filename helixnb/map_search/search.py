@@ -136,55 +136,43 @@ def search_symmetry(
     density, pixel, source = _density(volume, pixel_size_A)
     _check(z_fraction, points, mode, hand)
     length_A = len(density) * pixel
-    if mode == "twist-rise":
-        rise_A = rise_A or (SMALLEST_RISE_A, 0.5 * length_A)
-        where = SearchWindow(mode, twist_deg, rise_A, hand, points)
-    else:
-        pitch_A = pitch_A or (DEFAULT_RESOLUTION_A, 2 * length_A)
-        where = SearchWindow(mode, subunits_per_turn, pitch_A, hand, points)
+    first, second = twist_deg, rise_A or (SMALLEST_RISE_A, 0.5 * length_A)
+    if mode == "pitch":
+        first = subunits_per_turn
+        second = pitch_A or (DEFAULT_RESOLUTION_A, 2 * length_A)
+    where = SearchWindow(mode, first, second, hand, points)
     finest = max(DEFAULT_RESOLUTION_A, FINEST_VOXELS * pixel)
     resolution_A = finest if resolution_A is None else max(resolution_A, 2 * pixel)
-    if outer_diameter_A is None:
-        outer_diameter_A = 2 * pixel * filament_radius_px(density)
-    # The mask's soft edge must still fit into the map.
-    widest = 2 * ((density.shape[-1] // 2 - 1) * pixel - FILAMENT_EDGE_A)
-    outer_diameter_A = min(outer_diameter_A, widest)
-    if not 0 <= inner_diameter_A < outer_diameter_A:
-        raise InputError(
-            f"inner_diameter_A ({inner_diameter_A:g} A) must be at least 0 and smaller "
-            f"than the outer diameter ({outer_diameter_A:.0f} A)."
-        )
+    outer_A = _outer_diameter(density, pixel, inner_diameter_A, outer_diameter_A)
 
-    def harmonics(cyclic: int) -> MapHarmonics:
-        return map_harmonics(
+    def searched(
+        cyclic: int,
+    ) -> tuple[MapHarmonics, SelfCorrelation, tuple[Candidate, ...]]:
+        harmonics = map_harmonics(
             density,
             axial_window(len(density), z_fraction, AXIAL_EDGE * len(density)),
             pixel_size_A=pixel,
             resolution_A=resolution_A,
-            outer_radius_A=outer_diameter_A / 2,
+            outer_radius_A=outer_A / 2,
             inner_radius_A=inner_diameter_A / 2,
             cyclic=cyclic,
         )
+        correlation = self_correlation(layer_power(harmonics))
+        return harmonics, correlation, _candidates(correlation, where)
 
-    attrs = {
-        "source": source,
-        "axes": mode,
-        "pixel_size_A": pixel,
-        "resolution_A": resolution_A,
-        "inner_diameter_A": inner_diameter_A,
-        "outer_diameter_A": outer_diameter_A,
-        "z_fraction": z_fraction,
-    }
-    cyclic = 1 if point_group is None else _fold(point_group)
-    transformed = harmonics(cyclic)
-    correlation = self_correlation(layer_power(transformed))
-    found = _candidates(correlation, where)
+    given_fold = 1 if point_group is None else _fold(point_group)
+    harmonics, correlation, found = searched(given_fold)
     if point_group is None and (fold := _obeyed_fold(correlation, found[0].score)) > 1:
-        cyclic, transformed = fold, harmonics(fold)
-        correlation = self_correlation(layer_power(transformed))
-        found = _candidates(correlation, where)
+        harmonics, correlation, found = searched(fold)
     return labelled(correlation, where, found).assign_attrs(
-        attrs | _rotations(transformed, correlation, found[0])
+        source=source,
+        axes=mode,
+        pixel_size_A=pixel,
+        resolution_A=resolution_A,
+        inner_diameter_A=inner_diameter_A,
+        outer_diameter_A=outer_A,
+        z_fraction=z_fraction,
+        **_rotations(harmonics, correlation, found[0]),
     )
 
 
@@ -226,6 +214,26 @@ def _density(
             "map."
         )
     return density, float(pixel_size_A), source
+
+
+def _outer_diameter(
+    density: NDArray[np.float32],
+    pixel_size_A: float,
+    inner_A: float,
+    given_A: float | None,
+) -> float:
+    """Outer diameter of the density looked at: as given, or measured."""
+    if given_A is None:
+        given_A = 2 * pixel_size_A * filament_radius_px(density)
+    # The mask's soft edge must still fit into the map.
+    widest = 2 * ((density.shape[-1] // 2 - 1) * pixel_size_A - FILAMENT_EDGE_A)
+    outer_A = float(min(given_A, widest))
+    if not 0 <= inner_A < outer_A:
+        raise InputError(
+            f"inner_diameter_A ({inner_A:g} A) must be at least 0 and smaller than the "
+            f"outer diameter ({outer_A:.0f} A)."
+        )
+    return outer_A
 
 
 def _check(
