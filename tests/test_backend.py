@@ -103,7 +103,7 @@ class _Cuda:
         ),
         (
             _Cuda(fails="CUBLAS_STATUS_NOT_INITIALIZED"),
-            "its memory is full (CUBLAS_STATUS_NOT_INITIALIZED). Free it",
+            "its memory seems to be full (CUBLAS_STATUS_NOT_INITIALIZED)",
         ),
     ],
 )

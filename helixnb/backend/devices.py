@@ -82,8 +82,9 @@ def gpu_problem() -> str:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if lacks_memory(error):
             return (
-                f"its memory is full ({first}). Free it (nvidia-smi tells which "
-                "programs use it) and start Python again"
+                f"its memory seems to be full ({first}); nvidia-smi tells which "
+                "programs use it. Free some and start Python again; if there is room, "
+                f"install CuPy anew: {_INSTALL}"
             )
         return f"CuPy cannot use the GPU ({first}). To install it anew: {_INSTALL}"
     return ""

@@ -46,7 +46,7 @@ def written_arguments() -> dict[str, set[int]]:
 def compile_kernels(folder: Path) -> ctypes.CDLL:
     """Compile all kernels for the host; skips where there is no compiler.
 
-    CXXFLAGS adds to the options, as `make test-sanitized` does.
+    CXXFLAGS of the environment add to its options: `make test-sanitized` uses that.
     """
     compiler = shutil.which("g++")
     if compiler is None:
