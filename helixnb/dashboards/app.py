@@ -170,21 +170,31 @@ def _results(follow: SessionView) -> pn.Column:
         margin=(5, 10),
         stylesheets=[style.CHOICE_CSS],
     )
+    opening = pn.pane.HTML(styles={"color": style.QUIET}, margin=(0, 14))
     place = pn.Column(sizing_mode="stretch_width")
+
+    def make_tab() -> None:
+        opening.object = ""
+        name = follow.tab
+        if name not in made:
+            made[name] = pn.Column(*tabs[name](), sizing_mode="stretch_width")
+            place.append(made[name])
 
     def open_tab(name: str) -> None:
         follow.tab = name
         for other, column in made.items():
             column.visible = other == name
         if name not in made:
-            made[name] = pn.Column(*tabs[name](), sizing_mode="stretch_width")
-            place.append(made[name])
+            # Said before the kernel is busy with it.
+            opening.object = f"Opening {name} …"
+            follow.post(make_tab)
 
-    open_tab(choice.value)
+    follow.tab = choice.value
+    make_tab()
     choice.param.watch(
         lambda change: follow.attempt(lambda: open_tab(change.new)), "value"
     )
-    return pn.Column(choice, place, sizing_mode="stretch_width")
+    return pn.Column(choice, opening, place, sizing_mode="stretch_width")
 
 
 def _side_by_side(*views: pn.viewable.Viewable) -> pn.Row:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import threading
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
     from helixnb.dashboards.chart import Chart
     from helixnb.dashboards.drawing import ChartPane
     from helixnb.dashboards.live import SessionView
+
+
+PATIENCE_S = 0.3
+COMPUTING = "Computing from the images; shown here in a moment."
 
 
 class Later(param.Parameterized):
@@ -56,8 +59,8 @@ class Later(param.Parameterized):
         self._compute = compute
         self._lock = threading.Lock()
         self._asked: dict[str, Any] | None = None
+        self._made: dict[str, Any] | None = None
         self._busy = False
-        self._is_first = True
         follow.keep(self._ask, **inputs)
 
     def chart(
@@ -115,16 +118,23 @@ class Later(param.Parameterized):
         return place
 
     def _ask(self, **values: Any) -> None:
-        """Have it computed; the first is waited for, so that a tab opens complete."""
-        if self._is_first:
-            self._is_first = False
-            self.param.update(self._made(values))
-            return
+        """Have it computed.
+
+        The first is waited for: a view is complete when it is shown. In a tab that is
+        being opened it is not waited for long.
+        """
         with self._lock:
             self._asked = values
             start, self._busy = not self._busy, True
-        if start:
-            threading.Thread(target=self._work, daemon=True).start()
+        if not start:
+            return
+        worker = threading.Thread(target=self._work, daemon=True)
+        worker.start()
+        if self.value is None and not self.waiting:
+            worker.join(PATIENCE_S if self._follow.tab else None)
+            self._take()
+            if self.value is None and not self.waiting:
+                self.waiting = COMPUTING
 
     def _work(self) -> None:
         """Compute until nobody asks for anything newer."""
@@ -134,9 +144,19 @@ class Later(param.Parameterized):
                 if values is None:
                     self._busy = False
                     return
-            self._follow.post(partial(self.param.update, self._made(values)))
+            made = self._computed(values)
+            with self._lock:
+                self._made = made
+            self._follow.post(self._take)
 
-    def _made(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _take(self) -> None:
+        """Show what was computed, unless it is shown already."""
+        with self._lock:
+            made, self._made = self._made, None
+        if made is not None:
+            self.param.update(made)
+
+    def _computed(self, values: dict[str, Any]) -> dict[str, Any]:
         """Compute; what goes wrong is said where the plot would be."""
         try:
             made = self._compute(self._follow.session, **values)

@@ -1,8 +1,16 @@
 """What goes wrong on a page, mended there by a script.
 
+All of it was found in the scripts of Bokeh 3.9.2 and Panel 1.9.4, and is to be looked
+up again when these change.
+
 On every page: a plot that is not displayed takes itself for one whose axes have grown,
 and has the whole page laid out again, at each change of anything. With all tabs opened
 once, opening one took seconds. So only plots that are displayed may ask for it.
+
+Whatever is painted writes its place into a style sheet of its own, also if it is the
+one that is there. The next that is painted asks for a colour or a size, for which the
+browser then works out the styles anew: fifty times in an iteration, which was half of
+the time that painting takes. So a style sheet is written only if it is another.
 
 A legend builds itself anew, with a canvas for each entry, whenever the data of a curve
 change. So it does that only if its entries are others. A button has the whole page laid
@@ -35,6 +43,14 @@ SCRIPT = """
     const lay_out = plot._invalidate_layout_if_needed
     plot._invalidate_layout_if_needed = function () {
       if (this.is_displayed) lay_out.call(this)
+    }
+  }
+  const sheet = window.Bokeh?.require?.("core/dom").InlineStyleSheet.prototype
+  if (sheet && !sheet.is_mended) {
+    sheet.is_mended = true
+    const write = sheet._update
+    sheet._update = function (css) {
+      if (this.css != css) write.call(this, css)
     }
   }
   const legend = window.Bokeh?.Models?.get("Legend")?.prototype.default_view.prototype
