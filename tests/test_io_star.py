@@ -93,9 +93,35 @@ def test_settings_come_from_the_optics_group_of_each_row(tmp_path: Path) -> None
     optics = pd.concat([OPTICS, OPTICS], ignore_index=True)
     optics["rlnOpticsGroup"] = [7, 3]
     optics["rlnSphericalAberration"] = [2.7, 0.01]
+    optics["rlnVoltage"] = [300.0, 200.0]
+    optics["rlnAmplitudeContrast"] = [0.1, 0.07]
     table = particles().assign(rlnOpticsGroup=[3, 7, 3, 7, 7, 7])
     metadata = read_metadata(write(tmp_path, table, optics))
-    np.testing.assert_array_equal(metadata.cs_mm, [0.01, 2.7, 0.01, 2.7, 2.7, 2.7])
+    for found, first, second in (
+        (metadata.cs_mm, 2.7, 0.01),
+        (metadata.voltage_kV, 300.0, 200.0),
+        (metadata.amplitude_contrast, 0.1, 0.07),
+    ):
+        of_row = [second, first, second, first, first, first]
+        np.testing.assert_array_equal(found, of_row)
+
+
+def test_numbers_of_a_row_come_each_from_its_own_column(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    columns = {
+        "rlnDefocusU": "defocus_u_A",
+        "rlnDefocusV": "defocus_v_A",
+        "rlnDefocusAngle": "defocus_angle_deg",
+        "rlnPhaseShift": "phase_shift_deg",
+        "rlnAnglePsiPrior": "psi_prior_deg",
+        "rlnAngleTiltPrior": "tilt_prior_deg",
+        "rlnAnglePsiFlipRatio": "flip_ratio",
+    }
+    given = {name: rng.uniform(0.1, 0.9, 6).round(4) for name in columns}
+    metadata = read_metadata(write(tmp_path, particles().assign(**given)))
+    for name, found in columns.items():
+        np.testing.assert_array_equal(getattr(metadata, found), given[name])
 
 
 def test_absent_priors_have_neutral_values(tmp_path: Path) -> None:

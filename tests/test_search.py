@@ -51,6 +51,14 @@ def test_every_level_reaches_three_standard_deviations(k_max: int) -> None:
                 np.testing.assert_allclose(np.diff(offsets), step)
 
 
+def test_every_level_reaches_as_far_about_the_farthest_prior() -> None:
+    for level in _plan(30, prior_tilt_deg=7.0, prior_shift_px=6.0, tilt_limit_deg=40.0):
+        tilt = level.tilt_offset_deg[-1] + level.tilt_step_deg / 2
+        shift = level.shift_px[-1] + level.shift_step_px / 2
+        assert tilt >= 7 + 3 * SPREAD.tilt_deg - 1e-9
+        assert shift >= 6 + 3 * SPREAD.shift_px - 1e-9
+
+
 def test_tilt_stays_within_its_limit() -> None:
     for level in _plan(30, tilt_limit_deg=5.0):
         edge = level.tilt_offset_deg[-1] + level.tilt_step_deg / 2
