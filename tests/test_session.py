@@ -14,6 +14,7 @@ import pytest
 from helixnb import Session, initial, refinement
 from helixnb.errors import InputError
 from helixnb.particles import ParticleSet
+from helixnb.session import files
 from helixnb.session.progress import StepProgress
 from helixnb.simulate import Filaments, simulate_segments
 from helixnb.state import State
@@ -661,6 +662,16 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path, content: bytes) -> None
     path.write_bytes(content)
     with pytest.raises(InputError, match="could not be read as a checkpoint"):
         Session.load(path)
+
+
+def test_a_file_of_another_layout_is_refused(
+    real: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(files, "SCHEMA", files.SCHEMA - 1)
+        real.step().save(tmp_path / "s.npz")
+    with pytest.raises(InputError, match=f"layout {files.SCHEMA - 1}, written by"):
+        Session.load(tmp_path / "s.npz")
 
 
 def test_checkpoint_runs_no_foreign_code(real: Session, tmp_path: Path) -> None:
