@@ -172,8 +172,11 @@ SLIDER_CSS = """
 """
 """For sliders, whose own colours are for white pages."""
 
-TOOLBAR_CSS = ".bk-divider { background-color: var(--hx-grid, #E5E7EB); }"
-"""For the lines between the tools of a plot."""
+TOOLBAR_CSS = """
+.bk-divider { background-color: var(--hx-grid, #E5E7EB); }
+@media print { :host { visibility: hidden; } }
+"""
+"""For the lines between the tools of a plot, which paper does without."""
 
 FIGURE_CSS = """
 .bk-Canvas { --outline-style: solid; --highlight-color: var(--hx-line, #C3C9D1); }
