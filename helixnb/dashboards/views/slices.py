@@ -204,7 +204,8 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     )
     return pn.Column(
         pn.FlexBox(choice, gain, show, align_items="center"),
-        pn.Row(*columns),
+        # In a notebook beside a list of files not all of them fit.
+        pn.Row(*columns, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"}),
         sizing_mode="stretch_width",
     )
 
