@@ -185,6 +185,17 @@ def test_columns_of_the_passthrough_are_joined_by_uid(
         read_cs_metadata(path, [fewer])
 
 
+def test_shifts_are_in_pixels_of_the_alignment(tmp_path: Path) -> None:
+    shift = np.arange(12.0).reshape(6, 2)
+    table = columns() | {"alignments3D/shift": shift.astype("<f4")}
+    # Where the alignment does not tell its pixels, they are those of the images.
+    for told, size_A in (({}, 2.0), ({"alignments3D/psize_A": np.full(6, 3.0)}, 3.0)):
+        table.pop("alignments3D/psize_A", None)
+        found = read_cs_metadata(written(tmp_path, table | told)).table
+        for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
+            np.testing.assert_allclose(found[name], shift[:, column] * size_A)
+
+
 # --- what the filament pose is counted from --------------------------------------
 
 
@@ -238,6 +249,17 @@ def test_the_frame_is_found_from_the_data(
         np.testing.assert_allclose(
             geometry.axial_A, np.tile(np.arange(6) * 40.0, 8), atol=0.2
         )
+
+
+@pytest.mark.parametrize("flip_y", [False, True])
+def test_places_are_pixels_of_the_micrograph(tmp_path: Path, flip_y: bool) -> None:
+    table = straight("x", flip_y)
+    psi = np.deg2rad(table.pop("psi"))
+    found = read_cs_metadata(written(tmp_path, table)).table
+    along = np.tile(np.arange(6) * 20.0, 8)
+    x, y = 500 - along * np.cos(psi), 400 + along * np.sin(psi)
+    np.testing.assert_allclose(found["rlnCoordinateX"], x, atol=1e-3)
+    np.testing.assert_allclose(found["rlnCoordinateY"], y, atol=1e-3)
 
 
 def test_the_frame_can_be_fixed(tmp_path: Path) -> None:
