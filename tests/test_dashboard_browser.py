@@ -41,6 +41,7 @@ pytestmark = pytest.mark.browser
 TIMEOUT_MS = 60_000
 READY = "text=/Ready( to refine|[.])/"
 SIZE = {"width": 1280, "height": 900}
+NARROW_PX = 880
 OPEN = 10**6
 
 SETTING = """
@@ -416,6 +417,16 @@ def test_every_view_opens_and_catches_up_light_and_dark(third: Any) -> None:
     assert not errors
     # And nothing of other machines was asked for.
     assert {urlsplit(url).hostname for url in page.requested} <= {"127.0.0.1", None}
+
+
+@pytest.mark.parametrize("third", ["served"], indirect=True)
+def test_every_view_fits_a_notebook_beside_its_list_of_files(third: Any) -> None:
+    third.set_viewport_size(SIZE | {"width": NARROW_PX})
+    for view, beginning in VIEWS.items():
+        press(third, view)
+        wait_for_plot(third, beginning)
+        width = third.evaluate("() => document.documentElement.scrollWidth")
+        assert width <= NARROW_PX, view
 
 
 @pytest.mark.parametrize("third", ["served"], indirect=True)

@@ -143,12 +143,12 @@ def _results(follow: SessionView) -> pn.Column:
             convergence.view(follow, convergence.FIRST),
         ],
         "Symmetry": lambda: [
-            pn.Row(symmetry.view(follow), layer_lines.view(follow)),
+            _side_by_side(symmetry.view(follow), layer_lines.view(follow)),
             symmetry_check.view(follow),
         ],
         "Map": lambda: [
             slices.view(follow),
-            pn.Row(surface.view(follow), means.view(follow)),
+            _side_by_side(surface.view(follow), means.view(follow)),
         ],
         "Orientations": lambda: [
             orientations.view(follow),
@@ -171,13 +171,15 @@ def _results(follow: SessionView) -> pn.Column:
         stylesheets=[style.CHOICE_CSS],
     )
     opening = pn.pane.HTML(styles={"color": style.QUIET}, margin=(0, 14))
-    place = pn.Column(sizing_mode="stretch_width")
+    place = pn.Column(sizing_mode="stretch_width", styles=style.NO_WIDER)
 
     def make_tab() -> None:
         opening.object = ""
         name = follow.tab
         if name not in made:
-            made[name] = pn.Column(*tabs[name](), sizing_mode="stretch_width")
+            made[name] = pn.Column(
+                *tabs[name](), sizing_mode="stretch_width", styles=style.NO_WIDER
+            )
             place.append(made[name])
 
     def open_tab(name: str) -> None:
@@ -198,8 +200,7 @@ def _results(follow: SessionView) -> pn.Column:
 
 
 def _side_by_side(*views: pn.viewable.Viewable) -> pn.Row:
-    # Not a FlexBox: plots in one are misplaced if another plot follows it.
-    return pn.Row(*views, sizing_mode="stretch_width")
+    return pn.Row(*views, sizing_mode="stretch_width", styles=style.WRAPPED)
 
 
 def _welcome(follow: SessionView) -> pn.pane.HTML:

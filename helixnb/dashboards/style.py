@@ -1,4 +1,4 @@
-"""Colours and fonts of the dashboards, light and dark, and nothing else.
+"""Colours and fonts of the dashboards, light and dark, and how rows meet a narrow page.
 
 Line colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), the blue a
 little lighter so that it reads on both grounds; they stay apart for colour-blind
@@ -53,6 +53,15 @@ SURFACE_MAP = [
 
 ORDER_MAP = diverging_palette(Blues256[60:], Oranges256[60:], 25)
 """Bessel orders from -12 to 12."""
+
+NO_WIDER = {"min-width": "0", "max-width": "100%"}
+"""What is too wide does not widen what is above and below it."""
+
+WRAPPED = {"flex-wrap": "wrap", **NO_WIDER}
+"""A row goes on below where not all of it fits, as in a notebook beside its files."""
+
+SCROLLED = {"overflow-x": "auto", **NO_WIDER}
+"""Pictures that belong side by side are moved under a bar of their own."""
 
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = "10.5pt", "9pt", "8pt"
 

@@ -275,19 +275,19 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
         return pictures.chart(lambda _, found: strip(*found), flex="none")
 
     def plots() -> pn.viewable.Viewable:
-        # Not a FlexBox: plots in one are misplaced if another plot follows it.
         return pn.Row(
             live_chart(follow, all_of, on_tap=pick, filament=chosen),
             live_chart(follow, one_of, filament=chosen),
             live_chart(follow, off, filament=chosen),
             sizing_mode="stretch_width",
+            styles=style.WRAPPED,
         )
 
     # Without poses, or positions along filaments, there is a sentence instead.
     known = Later(follow, lambda s: s.filaments)
     return pn.Column(
         known.pane(plots),
-        pictures.pane(build),
+        pictures.pane(build, styles=style.SCROLLED),
         sizing_mode="stretch_width",
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import panel as pn
 
+from helixnb.dashboards import style
 from helixnb.dashboards.later import Later
 from helixnb.dashboards.pictures import montage
 from helixnb.dashboards.sliders import slider
@@ -119,6 +120,6 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
 
     return pn.Column(
         lowpass,
-        found.pane(lambda: pn.Column(*map(pane, ENDS))),
+        found.pane(lambda: pn.Column(*map(pane, ENDS)), styles=style.SCROLLED),
         sizing_mode="stretch_width",
     )

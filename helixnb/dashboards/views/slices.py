@@ -204,8 +204,7 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     )
     return pn.Column(
         pn.FlexBox(choice, gain, show, align_items="center"),
-        # In a notebook beside a list of files not all of them fit.
-        pn.Row(*columns, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"}),
+        pn.Row(*columns, sizing_mode="stretch_width", styles=style.WRAPPED),
         sizing_mode="stretch_width",
     )
 
