@@ -589,6 +589,8 @@ def test_each_view_works_alone_and_follows_the_session(browser: Any, lab: str) -
     page = new_page(browser)
     page.goto(f"{lab}/tree/views.ipynb")
     wait_for_plot(page, "FSC of iteration 4:")
+    # Each view is joined to the kernel on its own; now the one with the button is.
+    wait_for_iteration(page, "4")
     press(page, "Step")
     wait_for_plot(page, "FSC of iteration 5:")
     page.close()
