@@ -19,14 +19,14 @@ from unittest.mock import patch
 import mrcfile
 import numpy as np
 
-from helixnb import alignment, particle_pass, refinement
 from helixnb.backend import get_backend
 from helixnb.core.expectation import Posterior, expectation
-from helixnb.initial import initial_state
+from helixnb.iteration import alignment, particle_pass, refinement
+from helixnb.iteration.initial import initial_state
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.state import State
 
 TWIST_DEG, RISE_A = -27.0, 12.0
 BOX_PX, PIXEL_A = 96, 2.5

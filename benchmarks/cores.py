@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from helixnb import alignment, benchmark
+from helixnb import benchmark
 from helixnb.backend import get_backend
+from helixnb.iteration import alignment
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 

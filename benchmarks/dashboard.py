@@ -24,10 +24,11 @@ from typing import Any
 import panel as pn
 from bokeh.document import Document
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.dashboards.live import SessionView
 from helixnb.dashboards.views import surface, symmetry
-from helixnb.state import State
+from helixnb.iteration import initial, refinement
+from helixnb.iteration.state import State
 from tests import standins
 
 PIXEL_A = 1.5

@@ -50,7 +50,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 import panel as pn
-from helixnb import Session, initial, refinement
+from helixnb import Session
+from helixnb.iteration import initial, refinement
 from tests import standins
 
 standins.BOX_PX, standins.PIXEL_SIZE_A = {box_px}, 1.5

@@ -24,16 +24,16 @@ from pathlib import Path
 
 import numpy as np
 
-from helixnb import refinement
 from helixnb.backend import Backend, get_backend
 from helixnb.benchmark import matmul_rate, n_cores, processor_name
 from helixnb.errors import InputError
-from helixnb.initial import initial_state
+from helixnb.iteration import refinement
+from helixnb.iteration.initial import initial_state
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Stopwatch
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.state import State
 
 TWIST_DEG, RISE_A = -27.0, 12.0
 SEGMENTS_PER_FILAMENT = 20

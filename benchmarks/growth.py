@@ -30,7 +30,7 @@ import starfile
 
 from helixnb.backend.cpu import CPU
 from helixnb.benchmark import measured_step, processor_name
-from helixnb.initial import initial_state
+from helixnb.iteration.initial import initial_state
 from helixnb.memory import peak_memory_MB
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet

@@ -20,17 +20,17 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helixnb import refinement
 from helixnb.backend import Backend
 from helixnb.backend.cpu import CPU
 from helixnb.backend.loops import Loops
 from helixnb.core import coherence, images, maximization
 from helixnb.core.pooling import Pooling
-from helixnb.initial import initial_state
+from helixnb.iteration import refinement
+from helixnb.iteration.initial import initial_state
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Stopwatch
-from helixnb.state import State
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

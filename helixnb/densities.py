@@ -15,14 +15,14 @@ import xarray as xr
 from helixnb.core import postprocess
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.errors import InputError
-from helixnb.masking import Masking
+from helixnb.iteration.masking import Masking
 from helixnb.results import HALVES, variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from helixnb.core.postprocess import FinalMaps
-    from helixnb.state import State
+    from helixnb.iteration.state import State
 
 DENSITY_UNITS = "image units / voxel"
 """Added up along a line of sight, a map has the units of the images, which no program

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from helixnb.core.candidates import Candidate
     from helixnb.core.symmetry_search import SymmetryScore
+    from helixnb.iteration.state import State, SymmetryScores
     from helixnb.particles import ParticleSet
-    from helixnb.state import State, SymmetryScores
 
 HALVES = ("A", "B")
 _CANDIDATE_COLUMNS = [

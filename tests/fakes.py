@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
-from helixnb.state import State
 from helixnb.symmetry import HelicalSymmetry
 
 TIMEOUT_S = 20

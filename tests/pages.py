@@ -26,9 +26,10 @@ import panel as pn
 import pytest
 from sybil.evaluators.python import PythonEvaluator
 
-from helixnb import Session, cli, initial, report
+from helixnb import Session, cli, report
 from helixnb.core.masks import cylinder
 from helixnb.io.mrc import write_map
+from helixnb.iteration import initial
 from helixnb.session import computing
 from helixnb.simulate import Filaments, Microscope, simulate_segments
 

@@ -24,8 +24,8 @@ from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.core.symmetry_search import SymmetryScore
 from helixnb.io.reading_options import ReadingOptions
+from helixnb.iteration.state import State, Survey, SymmetryScores
 from helixnb.parameters import Parameters
-from helixnb.state import State, Survey, SymmetryScores
 from helixnb.symmetry import HelicalSymmetry
 
 TWIST_DEG, RISE_A = -60.0, 14.0
@@ -139,13 +139,13 @@ def standin_initial_state(
     progress: Any,
     initial_map: Any = None,
 ) -> State:
-    """Stands in for `helixnb.initial.initial_state`."""
+    """Stands in for `helixnb.iteration.initial.initial_state`."""
     progress("initial density", 1, 1)
     return standin_state(0, parameters, seed)
 
 
 def standin_step(seconds: float = 0.0) -> Callable[..., State]:
-    """Stands in for `helixnb.refinement.step`; fails for rises above 15 A."""
+    """Stands in for `helixnb.iteration.refinement.step`; fails for rises above 15 A."""
 
     def step(
         state: State,

@@ -19,6 +19,7 @@ LAYERS = (
         "errors",
         "listing",
         "memory",
+        "progress",
         "euler",
         "symmetry",
         "parameters",
@@ -27,17 +28,22 @@ LAYERS = (
     ),
     ("backend",),
     ("core",),
-    ("progress", "state", "survey"),
-    ("masking",),
-    ("job",),
-    ("claim",),
-    ("schedule",),
-    ("particle_pass",),
-    ("alignment", "maps", "twist_rise", "flags", "outcome"),
+    ("iteration.state", "iteration.survey"),
+    ("iteration.masking",),
+    ("iteration.job",),
+    ("iteration.claim",),
+    ("iteration.schedule",),
+    ("iteration.particle_pass",),
     (
-        "initial",
-        "starts",
-        "refinement",
+        "iteration.alignment",
+        "iteration.maps",
+        "iteration.twist_rise",
+        "iteration.flags",
+        "iteration.outcome",
+    ),
+    ("iteration.initial", "iteration.starts", "iteration.refinement"),
+    ("iteration",),
+    (
         "results",
         "densities",
         "inspection",
@@ -70,9 +76,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _part(module: str) -> str:
-    """Name of the part of the package a module lies in: helixnb.io.star -> io."""
-    names = module.removesuffix(".__init__").split(".")
-    return names[1] if len(names) > 1 else ""
+    """Name of the part of the package a module lies in: helixnb.io.star -> io.
+
+    The modules of an iteration are parts of their own, which follow each other.
+    """
+    names = module.removesuffix(".__init__").split(".")[1:]
+    return ".".join(names if names[:1] == ["iteration"] else names[:1])
 
 
 def _runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -110,12 +119,19 @@ def test_every_part_has_a_layer() -> None:
 def test_the_table_of_the_tree_is_complete() -> None:
     """Whoever wants to change something finds every part of the package in it."""
     text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    whole, iteration = text.split("| in `helixnb/iteration/` |")
+    parts = _first_column(whole)
+    steps = [f"iteration.{name}" for name in _first_column(iteration)]
+    assert sorted(parts + steps) == sorted(set(RANK) - {"__main__", ""})
+    for named in (parts, steps):
+        ranks = [RANK[part] for part in named]
+        assert ranks == sorted(ranks)
+
+
+def _first_column(text: str) -> list[str]:
+    """Parts named in the first column of a table."""
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text, re.MULTILINE)
-    listed = [re.findall(r"\w+", row) for row in rows]
-    named = [part for row in listed for part in row]
-    assert sorted(named) == sorted(set(RANK) - {"__main__", ""})
-    ranks = [RANK[part] for part in named]
-    assert ranks == sorted(ranks)
+    return [name for row in rows for name in re.findall(r"\w+", row)]
 
 
 def test_imports_go_one_way() -> None:

@@ -9,7 +9,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 
-from helixnb import Session, dashboards, initial, refinement
+from helixnb import Session, dashboards
 from helixnb.dashboards.chart import (
     Axis,
     Chart,
@@ -23,6 +23,7 @@ from helixnb.dashboards.chart import (
 from helixnb.dashboards.drawing import ChartPane, Drawing
 from helixnb.dashboards.style import THEMES
 from helixnb.dashboards.views import compare
+from helixnb.iteration import initial, refinement
 from tests.standins import (
     StandinParticles,
     standin_initial_state,

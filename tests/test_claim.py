@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb.claim import LEAST_SIGMA, Claim, claim, independent_share
 from helixnb.core.chance import agreement_sigma, layer_line_concentration
 from helixnb.core.fsc import FSCMasks, carriers, half_map_fsc
 from helixnb.core.masks import cylinder
-from helixnb.flags import fsc_flags
+from helixnb.iteration.claim import LEAST_SIGMA, Claim, claim, independent_share
+from helixnb.iteration.flags import fsc_flags
 from helixnb.parameters import Parameters
 from helixnb.symmetry import HelicalSymmetry
 

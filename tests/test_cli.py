@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 import starfile
 
-from helixnb import cli, initial, refinement, report
+from helixnb import cli, report
 from helixnb.commands import demo
 from helixnb.commands.options import option_of
 from helixnb.core.masks import cylinder
 from helixnb.io.mrc import read_map, write_map
 from helixnb.io.output import RESULT_FILES
+from helixnb.iteration import initial, refinement
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.simulate import Filaments, simulate_segments
-from helixnb.state import State
 from tests.standins import standin_state
 
 SYMMETRY = ["--twist", "-60", "--rise", "14"]

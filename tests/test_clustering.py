@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helixnb.core.clustering import clustering
-from helixnb.flags import azimuth_flags, data_flags
+from helixnb.iteration.flags import azimuth_flags, data_flags
 from helixnb.parameters import Parameters
 from helixnb.symmetry import HelicalSymmetry
 from tests.standins import StandinParticles, standin_state

@@ -49,7 +49,8 @@ import time
 from pathlib import Path
 import panel as pn
 import helixnb.dashboards
-from helixnb import initial, refinement, Session
+from helixnb import Session
+from helixnb.iteration import initial, refinement
 from tests.standins import *
 
 folder = Path({folder!r})

@@ -19,7 +19,7 @@ import xarray as xr
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool
 
-from helixnb import Session, initial, refinement, results
+from helixnb import Session, results
 from helixnb.core.places import places_of
 from helixnb.dashboards import binning, dashboard, pictures, volumes
 from helixnb.dashboards.chart import Chart, Layer, line, value_at
@@ -34,6 +34,7 @@ from helixnb.dashboards.views import (
     score_map,
     slices,
 )
+from helixnb.iteration import initial, refinement
 from helixnb.parameters import field_names
 from tests.standins import (
     PIXEL_SIZE_A,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb import twist_rise
 from helixnb.backend.arrays import to_host
 from helixnb.core.density_mask import density_distance
 from helixnb.core.fsc import half_map_fsc
 from helixnb.core.postprocess import scale_shells
-from helixnb.masking import Masking
+from helixnb.iteration import twist_rise
+from helixnb.iteration.masking import Masking
 from helixnb.parameters import Parameters
 from tests.oracles import blobs, helix
 

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import refinement, twist_rise
 from helixnb.backend import get_backend
 from helixnb.backend.arrays import to_host
 from helixnb.core import maximization
 from helixnb.core.masks import cylinder
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
-from helixnb.initial import initial_state
+from helixnb.iteration import refinement, twist_rise
+from helixnb.iteration.initial import initial_state
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Stopwatch
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.state import State
 from tests.gpu import strict
 from tests.gpu.fake_cupy import Machine, fake_device
 from tests.gpu.host_cuda import compile_kernels

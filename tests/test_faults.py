@@ -14,12 +14,13 @@ import mrcfile
 import numpy as np
 import pytest
 
-from helixnb import Session, cli, initial, refinement
+from helixnb import Session, cli
 from helixnb.errors import InputError
 from helixnb.io import atomic
 from helixnb.io.atomic import atomic_path
 from helixnb.io.checkpoint import read_checkpoint
 from helixnb.io.lock import locked_folder
+from helixnb.iteration import initial, refinement
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, SimulatedData, simulate_segments
 from tests.fakes import FakeRefinement

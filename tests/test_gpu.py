@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import Session, refinement
+from helixnb import Session
 from helixnb.backend import get_backend
 from helixnb.backend.arrays import to_host
 from helixnb.backend.cuda.staging import STAGED_BYTES
 from helixnb.errors import InputError
-from helixnb.initial import initial_state
+from helixnb.iteration import refinement
+from helixnb.iteration.initial import initial_state
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, Microscope, simulate_segments

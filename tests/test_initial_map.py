@@ -17,7 +17,8 @@ from helixnb import Session, cli
 from helixnb.backend import get_backend
 from helixnb.core.initial_model import contrast_scale, lowpass, placed
 from helixnb.errors import InputError
-from helixnb.initial import initial_state
+from helixnb.iteration.initial import initial_state
+from helixnb.iteration.survey import mean_ctf_power, mean_filtered_image
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.session.initial_map import fitted_map
@@ -27,7 +28,6 @@ from helixnb.simulate import (
     SimulatedData,
     simulate_segments,
 )
-from helixnb.survey import mean_ctf_power, mean_filtered_image
 from tests.oracles import blobs, helix
 
 TWIST, RISE_A, PIXEL_A = 65.0, 9.0, 3.5

@@ -13,7 +13,7 @@ from helixnb.inspection.filaments import continuity
 from helixnb.inspection.pictures import image_mean, particle_pictures
 from helixnb.inspection.sample import evenly, model_of, read_sample
 from helixnb.inspection.spectra import layer_lines, power_spectrum
-from helixnb.state import State
+from helixnb.iteration.state import State
 from helixnb.symmetry import HelicalSymmetry
 from tests.standins import BOX_PX, StandinParticles, standin_state
 from tests.truths import Truth, true_state

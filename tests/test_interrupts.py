@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.io.checkpoint import read_checkpoint
+from helixnb.iteration import initial, refinement
 from tests.fakes import FakeRefinement
 from tests.standins import StandinParticles, standin_parameters, standin_state
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from helixnb.core.density_mask import density_distance, soft_mask
 from helixnb.errors import InputError
-from helixnb.masking import Masking
+from helixnb.iteration.masking import Masking
 from helixnb.parameters import Parameters
 from tests.oracles import blobs, helix
 

@@ -13,12 +13,13 @@ from bokeh.document.models import DocumentModelManager
 from bokeh.models import Plot
 from pyviz_comms import Comm, CommManager, JupyterComm
 
-from helixnb import Session, dashboards, initial, refinement
+from helixnb import Session, dashboards
 from helixnb.dashboards.chart import Chart, line
 from helixnb.dashboards.drawing import ChartPane
 from helixnb.dashboards.live import SessionView, live_chart
 from helixnb.dashboards.stand_alone import UNSHOWN, on_ground, stand_alone
 from helixnb.dashboards.turns import Turns, uninterrupted
+from helixnb.iteration import initial, refinement
 from tests.standins import (
     StandinParticles,
     standin_initial_state,

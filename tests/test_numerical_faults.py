@@ -18,8 +18,8 @@ import starfile
 
 from helixnb import Session
 from helixnb.errors import InputError
+from helixnb.iteration.state import State
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.state import State
 
 TWIST_DEG, RISE_A, BOX_PX, PIXEL_A = -60.0, 14.0, 32, 4.0
 PER_FILAMENT = 4

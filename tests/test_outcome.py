@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from helixnb import initial, refinement, report
+from helixnb import report
 from helixnb.cli import main
 from helixnb.dashboards.views import controls
-from helixnb.outcome import outcome
+from helixnb.iteration import initial, refinement
+from helixnb.iteration.outcome import outcome
+from helixnb.iteration.state import State
 from helixnb.session import Session
 from helixnb.simulate import Filaments, simulate_segments
-from helixnb.state import State
 from tests.standins import standin_parameters, standin_state
 
 LIMIT = "max_low_resolution_iterations"

@@ -14,16 +14,17 @@ import pandas as pd
 import pytest
 import starfile
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.core.poses import Poses
 from helixnb.dashboards import style
 from helixnb.errors import InputError
 from helixnb.io.mrc import read_map
 from helixnb.io.output import RESULT_FILES, claim_folder, write_summary
+from helixnb.iteration import initial, refinement
+from helixnb.iteration.state import State
 from helixnb.particles import ParticleSet
 from helixnb.report import plots
 from helixnb.simulate import Filaments, SimulatedData, simulate_segments
-from helixnb.state import State
 from tests.standins import standin_state
 
 FILAMENTS, SEGMENTS = 10, 12  # as many as the stand-in has

@@ -16,14 +16,14 @@ import pytest
 
 from helixnb.backend import get_backend
 from helixnb.densities import sharpened_map
-from helixnb.initial import initial_state
+from helixnb.iteration.initial import initial_state
+from helixnb.iteration.refinement import step
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters, field_names
 from helixnb.particles import ParticleSet
-from helixnb.refinement import step
 from helixnb.session.iterating import finished
 from helixnb.session.timeline import Moment, Timeline
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.state import State
 from helixnb.symmetry import HelicalSymmetry
 
 PIXEL_A = 3.5

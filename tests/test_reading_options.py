@@ -8,10 +8,11 @@ import mrcfile
 import numpy as np
 import pytest
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.errors import InputError
 from helixnb.io.cs_file import read_cs_array, table_of, write_cs
 from helixnb.io.filament_pose import PoseFrame
+from helixnb.iteration import initial, refinement
 from helixnb.particles import ParticleSet
 from tests.fakes import FakeRefinement
 from tests.standins import standin_parameters, standin_state

@@ -20,15 +20,15 @@ from helixnb.backend import get_backend
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.fsc import resolution_A, shell_correlation
 from helixnb.core.masks import cylinder
-from helixnb.initial import initial_state
-from helixnb.job import Job
+from helixnb.iteration.initial import initial_state
+from helixnb.iteration.job import Job
+from helixnb.iteration.refinement import step
+from helixnb.iteration.schedule import _may_regrow, reference_reach
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Stopwatch
-from helixnb.refinement import step
-from helixnb.schedule import _may_regrow, reference_reach
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.state import State
 
 BACKEND = get_backend("cpu")
 TWIST_DEG, RISE_A = 54.0, 16.5

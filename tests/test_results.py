@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from helixnb import densities, results
 from helixnb.core.fsc import HalfMapFSC, NoiseSubstitution
 from helixnb.core.search import PoseSpread
+from helixnb.iteration.state import State
 from helixnb.session.history import history, history_row
-from helixnb.state import State
 from helixnb.symmetry import HelicalSymmetry
 from tests.standins import (
     BOX_PX,

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from helixnb.backend import get_backend
-from helixnb.job import Job
+from helixnb.iteration.job import Job
+from helixnb.iteration.schedule import PATIENCE, Plan, ending, plan, releases_symmetry
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.progress import Stopwatch
-from helixnb.schedule import PATIENCE, Plan, ending, plan, releases_symmetry
-from helixnb.state import State
 from helixnb.symmetry import HelicalSymmetry
 from tests.standins import standin_state
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.errors import InputError
+from helixnb.iteration import initial, refinement
+from helixnb.iteration.state import State
 from helixnb.particles import ParticleSet
 from helixnb.session import files
 from helixnb.session.progress import StepProgress
 from helixnb.simulate import Filaments, simulate_segments
-from helixnb.state import State
 from tests.fakes import TIMEOUT_S, FakeRefinement, Gate
 from tests.standins import StandinParticles, standin_parameters, standin_state
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.errors import InputError
+from helixnb.iteration import initial, refinement
+from helixnb.iteration.state import State
 from helixnb.particles import ParticleSet
 from helixnb.session import progress
 from helixnb.session.history import compared
 from helixnb.simulate import Filaments, simulate_segments
-from helixnb.state import State
 from tests.fakes import TIMEOUT_S, FakeRefinement, Gate
 from tests.standins import StandinParticles, standin_parameters, standin_state
 
@@ -202,7 +203,8 @@ def test_a_killed_program_loses_one_iteration_at_most(
     file = tmp_path / "session.npz"
     code = f"""
 import os, signal
-from helixnb import Session, initial, refinement
+from helixnb import Session
+from helixnb.iteration import initial, refinement
 step = refinement.step
 def fatal(state, *args):
     if state.iteration == 2:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import initial, refinement
 from helixnb.errors import InputError
 from helixnb.io.checkpoint import read_checkpoint, write_checkpoint
+from helixnb.iteration import initial, refinement
 from helixnb.session import Session
 from tests.standins import (
     RISE_A,
@@ -87,7 +87,7 @@ def test_maps_are_scored_again_with_other_settings(session: Session) -> None:
 def test_only_what_must_is_prepared_again(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from helixnb import twist_rise
+    from helixnb.iteration import twist_rise
 
     calls: list[object] = []
     original = twist_rise.prepare_state

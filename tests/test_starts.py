@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helixnb import starts
 from helixnb.backend import get_backend
-from helixnb.job import Job
+from helixnb.iteration import starts
+from helixnb.iteration.job import Job
+from helixnb.iteration.starts import FEW_IMAGES, TRIALS, best_start, number_of_starts
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.progress import Stopwatch
 from helixnb.session.foreword import foreword
-from helixnb.starts import FEW_IMAGES, TRIALS, best_start, number_of_starts
-from helixnb.state import State
 from tests.standins import standin_state
 
 BOX = standin_state(0).half_maps.shape[-1]

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.core.masks import cylinder
 from helixnb.errors import InputError
 from helixnb.io.mrc import write_map
+from helixnb.iteration import initial, refinement
 from helixnb.simulate import Filaments, simulate_segments
 from tests.fakes import FakeRefinement
 from tests.standins import (

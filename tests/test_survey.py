@@ -7,14 +7,14 @@ import pytest
 
 from helixnb.backend import get_backend
 from helixnb.core import ctf, images
-from helixnb.particles import ParticleSet
-from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.survey import (
+from helixnb.iteration.survey import (
     filament_radius_px,
     mean_ctf_power,
     mean_filtered_image,
     mean_image_power,
 )
+from helixnb.particles import ParticleSet
+from helixnb.simulate import Filaments, Microscope, simulate_segments
 from tests.oracles import contrast
 
 CPU = get_backend("cpu")

@@ -9,16 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from helixnb.errors import InputError
-from helixnb.flags import symmetry_flags
-from helixnb.parameters import Parameters
-from helixnb.state import SymmetryScores
-from helixnb.symmetry import HelicalSymmetry
-from helixnb.twist_rise import (
+from helixnb.iteration.flags import symmetry_flags
+from helixnb.iteration.state import SymmetryScores
+from helixnb.iteration.twist_rise import (
     PreparedHalves,
     prepare,
     score,
     search_range,
 )
+from helixnb.parameters import Parameters
+from helixnb.symmetry import HelicalSymmetry
 from tests.oracles import blobs, helix
 
 BOX, PIXEL_A = 48, 3.0

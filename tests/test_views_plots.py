@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 from bokeh.document import Document
 
-from helixnb import Session, initial, refinement
+from helixnb import Session
 from helixnb.dashboards import dashboard
 from helixnb.dashboards.chart import Chart, Layer, value_at
 from helixnb.dashboards.drawing import ChartPane, Drawing
@@ -30,7 +30,8 @@ from helixnb.dashboards.views import (
     surface,
     symmetry,
 )
-from helixnb.state import State
+from helixnb.iteration import initial, refinement
+from helixnb.iteration.state import State
 from tests.standins import (
     PIXEL_SIZE_A,
     RISE_A,

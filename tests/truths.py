@@ -11,10 +11,10 @@ import numpy as np
 import starfile
 
 from helixnb.core.poses import Poses
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.simulate import Filaments, Microscope, simulate_segments
-from helixnb.state import State
 from tests.standins import BOX_PX, PIXEL_SIZE_A, standin_state
 
 

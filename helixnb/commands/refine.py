@@ -18,7 +18,7 @@ from helixnb.commands.options import (
     add_run_options,
     option_of,
 )
-from helixnb.outcome import outcome
+from helixnb.iteration.outcome import outcome
 from helixnb.parameters import Parameters
 
 if TYPE_CHECKING:

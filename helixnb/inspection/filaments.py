@@ -14,8 +14,8 @@ from helixnb.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from helixnb.iteration.state import State
     from helixnb.particles import ParticleSet
-    from helixnb.state import State
 
 _NAMES = ("rlnMicrographName", "rlnHelicalTubeID")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from helixnb.backend import Backend
     from helixnb.inspection.sample import Model, Sample
-    from helixnb.state import State
+    from helixnb.iteration.state import State
 
 MOST_AWAY = 0.2
 """Images are moved along the axis by at most this part of the box for a mean."""

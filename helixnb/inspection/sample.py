@@ -13,14 +13,14 @@ from helixnb.core.filament_frame import FrameImages, upright
 from helixnb.core.references import reference_harmonics
 from helixnb.core.search import harmonic_limit
 from helixnb.errors import InputError
-from helixnb.schedule import reference_reach
+from helixnb.iteration.schedule import reference_reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from helixnb.backend import Backend
+    from helixnb.iteration.state import State
     from helixnb.particles import ParticleSet
-    from helixnb.state import State
 
 COARSEST_A = 12.0
 """Pictures reach at least this resolution, however young the refinement is."""

@@ -14,7 +14,7 @@ from helixnb.core.layer_lines import power_spectra, selection_rule
 if TYPE_CHECKING:
     from helixnb.backend import Backend
     from helixnb.inspection.sample import Model, Sample
-    from helixnb.state import State
+    from helixnb.iteration.state import State
     from helixnb.symmetry import HelicalSymmetry
 
 ACROSS = 3

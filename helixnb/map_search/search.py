@@ -40,9 +40,9 @@ from helixnb.core.self_correlation import (
 )
 from helixnb.errors import InputError
 from helixnb.io.mrc import read_map
+from helixnb.iteration.survey import filament_radius_px
 from helixnb.map_search.labelled import labelled
 from helixnb.map_search.window import Axes, Hand, Range, SearchWindow
-from helixnb.survey import filament_radius_px
 from helixnb.symmetry import HelicalSymmetry
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from helixnb.outcome import outcome
+from helixnb.iteration.outcome import outcome
 from helixnb.report import page
 from helixnb.session.files import versions
 from helixnb.session.parameters import parameter_rows
 from helixnb.session.progress import duration
 
 if TYPE_CHECKING:
+    from helixnb.iteration.state import State
     from helixnb.session import Session
-    from helixnb.state import State
 
 
 def tiles(session: Session, state: State) -> list[tuple[str, str]]:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from helixnb.dashboards.chart import Chart
+    from helixnb.iteration.state import State
     from helixnb.session import Session
-    from helixnb.state import State
 
 log = logging.getLogger("helixnb")
 

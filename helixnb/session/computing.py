@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helixnb.errors import InputError
-from helixnb.outcome import outcome
+from helixnb.iteration.outcome import outcome
 from helixnb.session import files
 from helixnb.session.foreword import foreword
 from helixnb.session.iterating import finished, iterate_once
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from helixnb.backend import Backend
+    from helixnb.iteration.state import State
     from helixnb.particles import ParticleSet
     from helixnb.session.activity import Activity, Listeners
     from helixnb.session.initial_map import InitialMap
     from helixnb.session.progress import ProgressReport, StepProgress
-    from helixnb.state import State
 
 log = logging.getLogger("helixnb")
 

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from helixnb import listing
-from helixnb.outcome import Outcome, outcome
+from helixnb.iteration.outcome import Outcome, outcome
 
 if TYPE_CHECKING:
+    from helixnb.iteration.state import State
     from helixnb.session.session import Session
-    from helixnb.state import State
 
 
 def facts(session: Session) -> list[tuple[str, str]]:

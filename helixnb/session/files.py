@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from helixnb.iteration.state import State
     from helixnb.parameters import Parameters
     from helixnb.session.initial_map import InitialMap
     from helixnb.session.static_mask import StaticMask
     from helixnb.session.timeline import Moment
-    from helixnb.state import State
 
 SCHEMA = 5
 """Raised when a file of the version before cannot be read any more."""

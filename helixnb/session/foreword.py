@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from helixnb.starts import TRIAL_IMAGES, number_of_starts
+from helixnb.iteration.starts import TRIAL_IMAGES, number_of_starts
 
 if TYPE_CHECKING:
     from helixnb.parameters import Parameters

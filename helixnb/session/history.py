@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from helixnb.state import State
+    from helixnb.iteration.state import State
 
 _SCORES = ("half_A", "half_B", "joint")
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from helixnb.iteration.state import State
     from helixnb.particles import ParticleSet
-    from helixnb.state import State
 
 SAMPLE_IMAGES = 400
 """Images in power spectra and means: enough to see layer lines, read in a moment."""

@@ -6,8 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from helixnb import initial, refinement
 from helixnb.errors import InputError
+from helixnb.iteration import initial, refinement
 from helixnb.session.foreword import foreword
 from helixnb.session.history import history_row
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from helixnb.backend import Backend
+    from helixnb.iteration.state import State
     from helixnb.particles import ParticleSet
     from helixnb.session.initial_map import InitialMap
     from helixnb.session.progress import ProgressReport
     from helixnb.session.timeline import Timeline
-    from helixnb.state import State
 
 log = logging.getLogger("helixnb")
 

@@ -10,8 +10,9 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from helixnb import densities, results, twist_rise
+from helixnb import densities, results
 from helixnb.errors import InputError
+from helixnb.iteration import twist_rise
 from helixnb.session.history import history
 from helixnb.session.outputs import write_expanded, write_outputs
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from helixnb.iteration.state import State, SymmetryScores
     from helixnb.particles import ParticleSet
     from helixnb.session.timeline import Timeline
-    from helixnb.state import State, SymmetryScores
 
 _T = TypeVar("_T", "xr.DataArray", "xr.Dataset")
 

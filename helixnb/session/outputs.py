@@ -14,8 +14,8 @@ from helixnb.expansion import expand_particles
 from helixnb.io import output
 from helixnb.io.lock import locked_folder
 from helixnb.io.star import write_blocks
+from helixnb.iteration.outcome import outcome
 from helixnb.memory import peak_memory_MB
-from helixnb.outcome import outcome
 from helixnb.session.files import versions
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from helixnb.core.postprocess import FinalMaps
+    from helixnb.iteration.state import State
     from helixnb.particles import ParticleSet
     from helixnb.session.session import Session
-    from helixnb.state import State
 
 
 def write_outputs(session: Session, out_dir: Path, *, overwrite: bool) -> Path:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
+    from helixnb.iteration.state import State
     from helixnb.session.initial_map import AnyMap, InitialMap
-    from helixnb.state import State
 
 log = logging.getLogger("helixnb")
 log.addHandler(logging.NullHandler())

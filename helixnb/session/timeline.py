@@ -15,9 +15,9 @@ from helixnb.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from helixnb.iteration.state import State
     from helixnb.parameters import Parameters
     from helixnb.session.static_mask import StaticMask
-    from helixnb.state import State
 
 _SYMMETRY_FIELDS = {"twist_deg", "rise_A"}
 

@@ -16,7 +16,7 @@ from helixnb.dashboards import style
 from helixnb.dashboards.messages import message_html
 from helixnb.dashboards.parameter_widgets import ParameterWidgets
 from helixnb.dashboards.stand_alone import stand_alone
-from helixnb.outcome import outcome
+from helixnb.iteration.outcome import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

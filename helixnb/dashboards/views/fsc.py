@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from helixnb.dashboards.chart import Ticks
     from helixnb.dashboards.live import SessionView
-    from helixnb.state import State
+    from helixnb.iteration.state import State
 
 HEIGHT_PX = 340
 THRESHOLDS = (0.143, 0.5)

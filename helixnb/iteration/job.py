@@ -11,11 +11,11 @@ from helixnb.backend import Backend
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.fsc import HalfMapFSC, half_map_fsc
 from helixnb.core.search import harmonic_limit
-from helixnb.masking import Masking
+from helixnb.iteration.masking import Masking
+from helixnb.iteration.state import State, Survey
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
-from helixnb.state import State, Survey
 
 _RANGE_FRACTION = 0.1
 """Largest axial shift over the box where nothing tells the distance of boxes."""

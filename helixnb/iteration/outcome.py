@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from helixnb.iteration.schedule import LOW_RESOLUTION_A
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
-from helixnb.schedule import LOW_RESOLUTION_A
-from helixnb.state import State
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.job import Job
+from helixnb.iteration.job import Job
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
-from helixnb.state import State
 
 BOOTSTRAP_RESOLUTION_A = (16.0, 10.0)
 """Alignment resolution at the start and the end of the bootstrap."""

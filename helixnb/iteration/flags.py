@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.claim import LEAST_SIGMA, Claim
 from helixnb.core.blind_check import BlindCheck
 from helixnb.core.clustering import clustering
 from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.particle_scale import MOST_LEFT_OUT, left_out
 from helixnb.core.poses import Poses
+from helixnb.iteration.claim import LEAST_SIGMA, Claim
+from helixnb.iteration.state import Survey, SymmetryScores
+from helixnb.iteration.twist_rise import halves_agree
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
-from helixnb.state import Survey, SymmetryScores
 from helixnb.symmetry import HelicalSymmetry
-from helixnb.twist_rise import halves_agree
 
 _ALIKE_FSC = 0.3
 _UNDECIDED = 0.95

@@ -31,15 +31,15 @@ from helixnb.core.search import (
     oversampled,
     plan_levels,
 )
-from helixnb.job import Job
-from helixnb.particle_pass import (
+from helixnb.iteration.job import Job
+from helixnb.iteration.particle_pass import (
     Half,
     ParticlePass,
     align_halves,
     sum_half_at_random,
 )
-from helixnb.schedule import Plan
-from helixnb.state import State, Survey
+from helixnb.iteration.schedule import Plan
+from helixnb.iteration.state import State, Survey
 
 PRUNED_MASS = 1e-3
 """Posterior mass that each search level may drop, per image."""

@@ -12,16 +12,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb import schedule
-from helixnb.alignment import align
 from helixnb.backend import Backend
 from helixnb.backend.arrays import to_host
-from helixnb.claim import claim
 from helixnb.core.poses import Poses
 from helixnb.core.priors import Priors, from_neighbours, seen_from_first_polarity
 from helixnb.core.reconstruction import join_low_resolution
 from helixnb.core.search import PoseSpread
-from helixnb.flags import (
+from helixnb.iteration import schedule
+from helixnb.iteration.alignment import align
+from helixnb.iteration.claim import claim
+from helixnb.iteration.flags import (
     azimuth_flags,
     check_flags,
     data_flags,
@@ -30,13 +30,18 @@ from helixnb.flags import (
     scale_flags,
     symmetry_flags,
 )
-from helixnb.job import Job
-from helixnb.maps import blind_half_maps, check_symmetry, raw_half_maps, references
+from helixnb.iteration.job import Job
+from helixnb.iteration.maps import (
+    blind_half_maps,
+    check_symmetry,
+    raw_half_maps,
+    references,
+)
+from helixnb.iteration.state import State
+from helixnb.iteration.twist_rise import search_symmetry
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
-from helixnb.state import State
-from helixnb.twist_rise import search_symmetry
 
 __all__ = ["step"]
 

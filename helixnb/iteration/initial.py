@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.alignment import sum_at_random_azimuths
 from helixnb.backend import Backend
 from helixnb.backend.arrays import to_host
 from helixnb.core.halves import split_by_filament
@@ -22,20 +21,21 @@ from helixnb.core.masks import FILAMENT_EDGE_A, cylinder
 from helixnb.core.poses import Poses
 from helixnb.core.search import PoseSpread
 from helixnb.errors import InputError
-from helixnb.job import Job
-from helixnb.maps import raw_half_maps
-from helixnb.parameters import Parameters
-from helixnb.particles import ParticleSet
-from helixnb.progress import Progress, Stopwatch
-from helixnb.schedule import BOOTSTRAP_RESOLUTION_A
-from helixnb.starts import best_start, number_of_starts
-from helixnb.state import State, Survey
-from helixnb.survey import (
+from helixnb.iteration.alignment import sum_at_random_azimuths
+from helixnb.iteration.job import Job
+from helixnb.iteration.maps import raw_half_maps
+from helixnb.iteration.schedule import BOOTSTRAP_RESOLUTION_A
+from helixnb.iteration.starts import best_start, number_of_starts
+from helixnb.iteration.state import State, Survey
+from helixnb.iteration.survey import (
     filament_radius_px,
     mean_ctf_power,
     mean_filtered_image,
     mean_image_power,
 )
+from helixnb.parameters import Parameters
+from helixnb.particles import ParticleSet
+from helixnb.progress import Progress, Stopwatch
 
 
 def initial_state(

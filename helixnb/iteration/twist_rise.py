@@ -35,9 +35,9 @@ from helixnb.core.symmetry_search import (
     search,
     search_extending,
 )
-from helixnb.job import Job
+from helixnb.iteration.job import Job
+from helixnb.iteration.state import State, Survey, SymmetryScores
 from helixnb.parameters import Parameters
-from helixnb.state import State, Survey, SymmetryScores
 from helixnb.symmetry import HelicalSymmetry
 
 AXIAL_FRACTION = 0.8

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend.arrays import to_host
-from helixnb.job import Job
+from helixnb.iteration.job import Job
+from helixnb.iteration.refinement import step
+from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.progress import Progress
-from helixnb.refinement import step
-from helixnb.state import State
 
 TRIAL_IMAGES = 400
 """Images of a trial."""

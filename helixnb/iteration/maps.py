@@ -15,8 +15,8 @@ from helixnb.core.map_harmonics import filament_crop
 from helixnb.core.maximization import Accumulator, dyad_averaged, joined, symmetrised
 from helixnb.core.nonuniform import cutoffs_A, filter_locally
 from helixnb.core.reconstruction import shell_noise, solve
-from helixnb.job import Job
-from helixnb.state import Survey
+from helixnb.iteration.job import Job
+from helixnb.iteration.state import Survey
 
 CHECKED_COPIES = 3
 """Copies that a symmetry is checked with where the reconstruction uses only one."""

@@ -125,7 +125,8 @@ class State:
     fsc : HalfMapFSC
     resolution_A : float
         What is claimed: the first crossing of the reported FSC with 0.143 beyond the
-        split, or the split where the halves show no more (see `helixnb.claim`).
+        split, or the split where the halves show no more (see
+        `helixnb.iteration.claim`).
     align_resolution_A : float
         Finest resolution used for alignment in this iteration.
     next_align_resolution_A : float

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from helixnb.core.chance import agreement_sigma, layer_line_concentration
 from helixnb.core.fsc import THRESHOLD, HalfMapFSC, first_below, resolution_A
-from helixnb.job import Job
-from helixnb.state import Survey
+from helixnb.iteration.job import Job
+from helixnb.iteration.state import Survey
 
 LEAST_SIGMA = 3.0
 """Agreement beyond the split that is taken for signal, standard deviations."""
