@@ -38,7 +38,7 @@ from helixnb.iteration.maps import (
     references,
 )
 from helixnb.iteration.state import State
-from helixnb.iteration.twist_rise import search_symmetry
+from helixnb.iteration.twist_rise import refine_symmetry
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
 from helixnb.progress import Progress, Stopwatch
@@ -118,7 +118,7 @@ def _next_state(job: Job, state: State) -> State:
         with job.clock("reconstruct"):
             blind = blind_half_maps(job, state.survey, sums)
         check = check_symmetry(job, state.survey, sums, blind, raw)
-    scores, symmetry = search_symmetry(job, state.survey, blind, estimate, reached)
+    scores, symmetry = refine_symmetry(job, state.survey, blind, estimate, reached)
     if schedule.releases_symmetry(job, state, iteration):
         symmetry = None
     ending = schedule.ending(job, state, plan, reached)

@@ -2,7 +2,7 @@
 
 Maps are prepared once for a resolution and a pair of radii (`prepare`); scoring them
 over any extents and grid then costs milliseconds (`score`), so that an interface can
-do it again while a slider moves. `search_symmetry` is what an iteration does with
+do it again while a slider moves. `refine_symmetry` is what an iteration does with
 both.
 """
 
@@ -287,7 +287,7 @@ def halves_agree(half_A: SymmetryScore, half_B: SymmetryScore) -> bool:
     )
 
 
-def search_symmetry(
+def refine_symmetry(
     job: Job,
     survey: Survey,
     blind_maps: NDArray[np.float32] | None,
