@@ -87,7 +87,7 @@ def align(
         Pose cells scored.
     """
     survey = state.survey
-    finest = job.box // 2 - 2
+    finest = job.box_px // 2 - 2
     wide_k = min(int(np.ceil(RECONSTRUCTION_MARGIN * plan.align_k)) + 2, finest)
     grid = job.grid(wide_k, survey.outer_radius_A, 1)
     settings = _settings(job, state, plan, priors)
@@ -134,10 +134,10 @@ def _levels(
     """Pose grids of this iteration, wide enough for all priors."""
     return plan_levels(
         plan.align_k,
-        box_px=job.box,
-        pixel_size_A=job.pixel,
-        radius_px=state.survey.outer_radius_A / job.pixel,
-        axial_range_px=plan.axial_range_A / job.pixel,
+        box_px=job.box_px,
+        pixel_size_A=job.pixel_size_A,
+        radius_px=state.survey.outer_radius_A / job.pixel_size_A,
+        axial_range_px=plan.axial_range_A / job.pixel_size_A,
         cyclic=grid.cyclic,
         spread=spread,
         tilt_limit_deg=job.parameters.max_tilt_deg,
@@ -159,14 +159,14 @@ def _sliced(
 ) -> tuple[NDArray[np.complex64], list[Fan]]:
     """One half's reference on the grid of the sums, and its slices at each level."""
     # Slices are interpolated, so the reference reaches beyond their rim.
-    fine_k = min(plan.align_k + INTERPOLATION_MARGIN, job.box // 2)
+    fine_k = min(plan.align_k + INTERPOLATION_MARGIN, job.box_px // 2)
     fine = job.grid(fine_k, state.survey.outer_radius_A, 2)
     xp = job.backend.xp
     harmonics = reference_harmonics(
         job.backend.upload(state.references[h]),
         fine,
         job.parameters.symmetry,
-        job.pixel,
+        job.pixel_size_A,
         z_fraction=job.parameters.mask_z_fraction,
         reach=plan.reach,
         mask=None if mask is None else xp.asarray(mask),
@@ -214,10 +214,10 @@ def _settings(job: Job, state: State, plan: Plan, priors: Priors) -> SearchSetti
     if symmetry is not None and parameters.coherence:
         rises = round(plan.axial_range_A / symmetry.rise_A)
         ties = CoherenceModel(
-            period_px=rises * symmetry.rise_A / job.pixel,
+            period_px=rises * symmetry.rise_A / job.pixel_size_A,
             period_twist_deg=rises * symmetry.twist_deg,
             cyclic=symmetry.cyclic,
-            picking_sd_px=parameters.picking_sd_A / job.pixel,
+            picking_sd_px=parameters.picking_sd_A / job.pixel_size_A,
             drift_deg=parameters.drift_deg,
         )
     return SearchSettings(

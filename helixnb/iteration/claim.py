@@ -91,13 +91,13 @@ def independent_share(job: Job, survey: Survey) -> NDArray[np.float64]:
     parameters, radius_A = job.parameters, survey.outer_radius_A
     area_A2 = np.pi * (radius_A**2 - (parameters.inner_diameter_A / 2) ** 2)
     length_A = unit_A = parameters.fsc_z_fraction * job.box_A
-    lines = np.ones(job.box // 2 + 1)
+    lines = np.ones(job.box_px // 2 + 1)
     if parameters.symmetry is not None:
         unit_A = min(length_A, parameters.symmetry.rise_A)
         lines = layer_line_concentration(
-            job.box,
+            job.box_px,
             parameters.symmetry,
-            pixel_size_A=job.pixel,
+            pixel_size_A=job.pixel_size_A,
             radius_A=radius_A,
             length_A=length_A,
         )

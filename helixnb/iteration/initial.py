@@ -96,13 +96,13 @@ def _initial_state(
     survey = Survey(half, image_power, ctf_power, radius)
     if initial_map is not None or parameters.cylindrical_model:
         if diameter is None and initial_map is not None:
-            radius = filament_radius_px(initial_map) * job.pixel
+            radius = filament_radius_px(initial_map) * job.pixel_size_A
             survey = replace(survey, outer_radius_A=radius)
         raw = _given_density(job, survey, initial_map, rng)
     else:
         raw = to_host(raw_half_maps(job, sum_at_random_azimuths(job, survey, rng)))
         if diameter is None:
-            radius = filament_radius_px(raw.mean(0)) * job.pixel
+            radius = filament_radius_px(raw.mean(0)) * job.pixel_size_A
             survey = replace(survey, outer_radius_A=radius)
     whole = raw.mean(0) * to_host(job.mask(survey, 1.0))
     structured = initial_map is not None
@@ -130,7 +130,7 @@ def _initial_state(
         spread=PoseSpread(
             parameters.psi_sd_deg,
             parameters.tilt_sd_deg,
-            parameters.shift_sd_A / job.pixel,
+            parameters.shift_sd_A / job.pixel_size_A,
         ),
         poses=Poses.empty(len(particles)),
         seconds=job.clock.seconds,
@@ -162,21 +162,25 @@ def _given_density(
     parameters, particles = job.parameters, job.particles
     if initial_map is None:
         density = cylinder(
-            job.box,
-            outer_radius_px=survey.outer_radius_A / job.pixel,
-            inner_radius_px=parameters.inner_diameter_A / 2 / job.pixel,
+            job.box_px,
+            outer_radius_px=survey.outer_radius_A / job.pixel_size_A,
+            inner_radius_px=parameters.inner_diameter_A / 2 / job.pixel_size_A,
             axial_fraction=1.0,
-            edge_px=FILAMENT_EDGE_A / job.pixel,
+            edge_px=FILAMENT_EDGE_A / job.pixel_size_A,
         )
     else:
         density = initial_map * to_host(job.mask(survey, 1.0))
-    density = lowpass(density, job.pixel, parameters.initial_lowpass_A)
+    density = lowpass(density, job.pixel_size_A, parameters.initial_lowpass_A)
     with job.clock("survey"):
         filtered = mean_filtered_image(particles, rng, job.backend, job.progress)
     band = job.band(parameters.initial_lowpass_A)
     scales = [
         contrast_scale(
-            density, part, survey.ctf_power, band, parameters.shift_sd_A / job.pixel
+            density,
+            part,
+            survey.ctf_power,
+            band,
+            parameters.shift_sd_A / job.pixel_size_A,
         )
         for part in filtered
     ]

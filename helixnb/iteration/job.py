@@ -49,17 +49,17 @@ class Job:
     static_mask: NDArray[np.float32] | None = None
 
     @property
-    def box(self) -> int:
+    def box_px(self) -> int:
         """Edge of the images, pixels."""
         return self.particles.box_px
 
     @property
     def box_A(self) -> float:
         """Edge of the images, Angstrom."""
-        return self.box * self.pixel
+        return self.box_px * self.pixel_size_A
 
     @property
-    def pixel(self) -> float:
+    def pixel_size_A(self) -> float:
         """Pixel size, Angstrom."""
         return self.particles.pixel_size_A
 
@@ -71,8 +71,8 @@ class Job:
         resolution : float
             Angstrom.
         """
-        finest = self.box // 2 - 2
-        wanted = int(np.floor(self.box * self.pixel / resolution + 1e-6))
+        finest = self.box_px // 2 - 2
+        wanted = int(np.floor(self.box_A / resolution + 1e-6))
         return int(np.clip(wanted, 4, finest))
 
     def grid(self, k_max: int, radius_A: float, oversampling: int) -> CylinderGrid:
@@ -88,8 +88,8 @@ class Job:
             1 for sums, 2 for references.
         """
         cyclic = self.parameters.cyclic
-        m_max = harmonic_limit(k_max, self.box, radius_A / self.pixel, cyclic)
-        return CylinderGrid(self.box, k_max, m_max, cyclic, oversampling)
+        m_max = harmonic_limit(k_max, self.box_px, radius_A / self.pixel_size_A, cyclic)
+        return CylinderGrid(self.box_px, k_max, m_max, cyclic, oversampling)
 
     def masking(self, survey: Survey) -> Masking:
         """Return what the masks of this iteration are drawn from.
@@ -99,7 +99,9 @@ class Job:
         survey : Survey
             Tells the filament's radius.
         """
-        return Masking(self.box, self.pixel, self.parameters, survey.outer_radius_A)
+        return Masking(
+            self.box_px, self.pixel_size_A, self.parameters, survey.outer_radius_A
+        )
 
     def mask(self, survey: Survey, axial_fraction: float) -> NDArray[np.float32]:
         """Soft cylinder around the filament, where the computing is.
@@ -154,7 +156,7 @@ class Job:
                 sent[0],
                 sent[1],
                 masks,
-                self.pixel,
+                self.pixel_size_A,
                 rng if substitute else None,
             )
 

@@ -27,7 +27,7 @@ def _symmetric(job: Job, sums: Accumulator) -> Accumulator:
     symmetry = job.parameters.symmetry
     with job.clock("symmetrise"):
         if symmetry is not None:
-            return symmetrised(sums, symmetry, job.order(), job.pixel)
+            return symmetrised(sums, symmetry, job.order(), job.pixel_size_A)
         return dyad_averaged(sums) if job.parameters.dihedral else sums
 
 
@@ -81,7 +81,7 @@ def blind_half_maps(
     _, outer_A = job.parameters.search_diameters_A(2 * survey.outer_radius_A)
     reach_A = max(outer_A / 2, survey.outer_radius_A)
     halves: NDArray[np.float32] = job.backend.xp.stack(
-        [filament_crop(_map(s), job.pixel, reach_A) for s in sums]
+        [filament_crop(_map(s), job.pixel_size_A, reach_A) for s in sums]
     )
     return halves
 
@@ -118,11 +118,13 @@ def check_symmetry(
     with job.clock("symmetry check"):
         symmetry, xp = job.parameters.symmetry, job.backend.xp
         if symmetry is not None and job.order() == 1:
-            copied = (symmetrised(s, symmetry, CHECKED_COPIES, job.pixel) for s in sums)
+            copied = (
+                symmetrised(s, symmetry, CHECKED_COPIES, job.pixel_size_A) for s in sums
+            )
             half_maps = xp.stack([_map(s) for s in copied])
         whole = xp.zeros_like(half_maps)
         width = blind_maps.shape[-1]
-        first = job.box // 2 - width // 2
+        first = job.box_px // 2 - width // 2
         inside = slice(first, first + width)
         whole[:, :, inside, inside] = blind_maps
         mask = job.mask(survey, job.parameters.fsc_z_fraction)
@@ -180,9 +182,9 @@ def references(
         out.append(_map(symmetric, inverse_signal))
     maps = xp.stack([out[0], out[-1]])
     if raw is not None:
-        finest_A = job.box * job.pixel / sums[0].grid.k_max
+        finest_A = job.box_A / sums[0].grid.k_max
         # Below the split the halves share their average and predict nothing.
         cutoffs = cutoffs_A(job.parameters.split_resolution_A, finest_A)
-        maps, _ = filter_locally(maps, raw, mask, cutoffs, job.pixel)
+        maps, _ = filter_locally(maps, raw, mask, cutoffs, job.pixel_size_A)
     maps *= mask
     return np.asarray(to_host(maps))

@@ -96,9 +96,7 @@ def _next_state(job: Job, state: State) -> State:
     state = replace(state, spread=_edited_spread(job, state))
     sums, poses, noise, cells = align(job, state, plan, priors)
     with job.clock("reconstruct"):
-        shared = join_low_resolution(
-            sums, job.box * job.pixel / parameters.split_resolution_A
-        )
+        shared = join_low_resolution(sums, job.box_A / parameters.split_resolution_A)
         raw = raw_half_maps(job, sums)
     rng = np.random.default_rng([state.seed, iteration])
     fsc = job.fsc(raw, state.survey, rng)
@@ -203,7 +201,7 @@ def _edited_spread(job: Job, state: State) -> PoseSpread:
     return PoseSpread(
         chosen("psi_sd_deg", found.psi_deg),
         chosen("tilt_sd_deg", found.tilt_deg),
-        chosen("shift_sd_A", found.shift_px, job.pixel),
+        chosen("shift_sd_A", found.shift_px, job.pixel_size_A),
     )
 
 
@@ -223,5 +221,5 @@ def _updated_spread(
     return PoseSpread(
         spread(turned, limit_deg) if priors.psi_known.all() else limit_deg,
         spread(tilt - priors.tilt_deg, parameters.tilt_sd_deg),
-        spread(shift - priors.shift_px, parameters.shift_sd_A / job.pixel),
+        spread(shift - priors.shift_px, parameters.shift_sd_A / job.pixel_size_A),
     )

@@ -186,7 +186,7 @@ def _may_regrow(job: Job, state: State) -> bool:
         return False
     if state.regrown or not parameters.search_symmetry:
         return True
-    copies = job.box * job.pixel / 2 / found.rise_A
+    copies = job.box_A / 2 / found.rise_A
     turn = np.deg2rad(found.twist_deg - used.twist_deg) * state.survey.outer_radius_A
     moved = copies * max(abs(turn), abs(found.rise_A - used.rise_A))
     return bool(moved < state.resolution_A / 4)
@@ -256,7 +256,7 @@ def next_resolution(job: Job, align_k: int, reached_A: float) -> float:
     float
         Angstrom.
     """
-    widest = job.box * job.pixel / (align_k * RESOLUTION_GROWTH)
+    widest = job.box_A / (align_k * RESOLUTION_GROWTH)
     return max(reached_A, widest)
 
 
@@ -310,7 +310,7 @@ def ending(job: Job, state: State, made: Plan, reached_A: float) -> Ending:
         left = max(state.passes_left - 1, 0)
         return Ending(best_A, stalled, left, state.given_up)
     parameters = job.parameters
-    at_the_limit = reached_A <= job.box * job.pixel / (job.box // 2 - 2)
+    at_the_limit = reached_A <= job.box_A / (job.box_px // 2 - 2)
     low = reached_A > LOW_RESOLUTION_A and not at_the_limit
     given_up = low and state.iteration + 1 >= parameters.max_low_resolution_iterations
     settled = stalled >= PATIENCE and not low

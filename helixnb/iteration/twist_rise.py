@@ -324,7 +324,7 @@ def refine_symmetry(
     with job.clock("symmetry search"):
         prepared = prepare(
             blind_maps,
-            job.pixel,
+            job.pixel_size_A,
             parameters,
             outer_radius_A=survey.outer_radius_A,
             reached_A=reached_A,
