@@ -22,8 +22,8 @@ SPLIT = int(BOX_PX * PIXEL_A / 20)
 def _job(**parameters: Any) -> Any:
     given = {"twist_deg": 30.0, "rise_A": 14.0} | parameters
     return SimpleNamespace(
-        box=BOX_PX,
-        pixel=PIXEL_A,
+        box_px=BOX_PX,
+        pixel_size_A=PIXEL_A,
         box_A=BOX_PX * PIXEL_A,
         parameters=Parameters(**given),
     )
