@@ -88,6 +88,9 @@ session = make()
 session.dashboard()
 """
 
+# "Run All" has the kernel busy before the page of the first of them opens.
+BUSY = ("session = make()\nsession.dashboard()", "for _ in range(3): session.step()")
+
 
 class Hand:
     """What a test lets the sessions of all pages do, and what they did.
@@ -156,7 +159,7 @@ def root(the_hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.fixture(scope="module")
 def lab(the_hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a JupyterLab with the first notebook, and two of the stand-ins."""
+    """Address of a JupyterLab with the first notebook, and three of the stand-ins."""
     folder = tmp_path_factory.mktemp("lab")
     source = REPOSITORY / "notebooks" / "01-first-refinement.ipynb"
     first = json.loads(source.read_text())
@@ -164,7 +167,7 @@ def lab(the_hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     first["cells"] = first["cells"][: cells.index("session.dashboard()") + 1]
     (folder / "first.ipynb").write_text(json.dumps(first))
     setting = SETTING.format(folder=str(the_hand.folder))
-    for name, texts in (("standins", (IN_LAB,)), ("views", ALONE)):
+    for name, texts in (("standins", (IN_LAB,)), ("views", ALONE), ("busy", BUSY)):
         made = [_cell(i, text) for i, text in enumerate((setting, *texts))]
         (folder / f"{name}.ipynb").write_text(json.dumps(first | {"cells": made}))
     with lab_server(folder) as url:
@@ -527,6 +530,31 @@ def test_plots_are_not_sent_back_to_the_kernel(page: Any) -> None:
     wait_until_idle(page)
     assert page.sent, "the click reached the kernel some other way"
     assert sum(map(len, page.sent)) < MOST_SENT_BYTES
+
+
+def test_a_page_answers_while_a_later_cell_computes(
+    browser: Any, lab: str, hand: Hand
+) -> None:
+    hand.begin_after(1)
+    hand.allow(1)
+    page = new_page(browser)
+    run_all_cells(page, lab, "busy.ipynb")
+    page.wait_for_selector("text=/Starting/")
+    press(page, "Convergence")
+    wait_for_plot(page, "Guinier plot")
+    hand.allow(2)
+    wait_for_iteration(page, "2")  # and the third is going on
+    enter(page, "Twist (°)", "-61.5")
+    page.wait_for_selector(".hx-edited")
+    hand.allow(OPEN)
+    wait_for_iteration(page, "4")
+    used = hand.history().set_index("iteration")["parameter_twist_deg"]
+    assert used[[3, 4]].tolist() == [-59.75, -61.5]
+    # By now the kernel has also got the page's first knock.
+    wait_until_idle(page)
+    press(page, "Step")
+    wait_for_iteration(page, "5")
+    page.close()
 
 
 TITLES = {

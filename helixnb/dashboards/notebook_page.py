@@ -15,7 +15,7 @@ import panel as pn
 from panel.io.notebook import block_comm, push_on_root
 from pyviz_comms import JupyterComm
 
-from helixnb.dashboards.page_script import SCRIPT
+from helixnb.dashboards.page_script import PAGE, SCRIPT
 from helixnb.dashboards.turns import PAGES
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class NotebookPage(pn.pane.HTML):
         self._opened = opened
         self._version = version
         self._channels: dict[str, JupyterComm] = {}
+        # By page. One that is forgotten would be closed, and with it the page's end.
+        self._knocks: dict[str, list[Any]] = {}
 
     @property
     def is_awaited(self) -> bool:
@@ -73,6 +75,7 @@ class NotebookPage(pn.pane.HTML):
         comm: Any = None,
     ) -> Model:
         model = super()._get_model(doc, root, parent, comm)
+        model.name = PAGE
         reference = (root or model).ref["id"]
         if isinstance(comm, JupyterComm) and reference not in self._channels:
             self._channels[reference] = comm
@@ -81,10 +84,19 @@ class NotebookPage(pn.pane.HTML):
         return model
 
     def _open(self, reference: str, init: Callable[[], object], version: int) -> None:
-        """Begin to talk to a page."""
+        """Begin to talk to a page, which may knock more than once."""
+        viewable = pn.state._views[reference][0]
+        _, incoming = viewable._comms[reference]
+        knock = incoming.comm
+        knocks = self._knocks.setdefault(knock.comm_id, [])
+        knocks.append(knock)
+        if knocks[0] is not knock:
+            return
         is_first = self._channels[reference]._comm is None
         init()
-        _take_turns(reference)
+        # Something for the page to hear, also if there is nothing to draw.
+        self._channels[reference].send(metadata={"msg_type": "Ready"})
+        _take_turns(incoming)
         is_old = not is_first or version != self._version()
         PAGES.soon(lambda: self._opened(is_old))
 
@@ -94,10 +106,8 @@ class NotebookPage(pn.pane.HTML):
         super()._cleanup(root)
 
 
-def _take_turns(reference: str) -> None:
+def _take_turns(incoming: Any) -> None:
     """Handle the messages of a page in turn with what is drawn on it."""
-    viewable = pn.state._views[reference][0]
-    _, incoming = viewable._comms[reference]
     handle = incoming._on_msg
     if getattr(handle, "func", None) is _in_turn:
         return

@@ -33,7 +33,23 @@ pressed. So clicks and entries go in messages of their own, which keep their ord
 
 JupyterLab keeps Enter from fields, so that what was typed counts only once the field is
 left. So Enter says that the field has changed.
+
+With "Run All", a page opens while the cells after it are computed, and knocks at the
+kernel, which answers when all of them have ended: until then the page shows an old
+state, and clicks do nothing. JupyterLab and the kernel have a thread for each page (a
+subshell) that answers at once, but Panel knocks before it is there. So an unanswered
+page knocks again, through that thread. Where there are no such threads, or no kernel
+that knows the page, it says so.
 """
+
+PAGE = "helixnb-page"
+"""Name of the model that brings the script."""
+
+UNANSWERED = (
+    "Not joined to the kernel, which is busy with a cell, or has been restarted since. "
+    "What is shown may be old, and buttons wait. A cell with session.run() instead of "
+    "session.step() or session.wait() leaves the kernel free."
+)
 
 SCRIPT = """
 (() => {
@@ -88,8 +104,36 @@ SCRIPT = """
     }
   }
   const manager = window.Bokeh?.Models?.get("panel.models.comm_manager.CommManager")
-  if (!manager || manager.prototype.is_mended) return
+  if (!manager) return
+  const knock = (page, wait) => setTimeout(() => {
+    if (page.is_answered) return
+    if (wait > 1000) {
+      page.note = document.createElement("p")
+      page.note.textContent = "UNANSWERED"
+      page.note.style.cssText = "border-left: 3px solid orange; padding-left: 8px"
+      document.getElementById(page.plot_id)?.prepend(page.note)
+      return
+    }
+    try { page._client_comm?.open() } catch {}  // if the kernel has closed it
+    knock(page, 2 * wait)
+  }, wait)
+  for (const shown of window.Bokeh.documents) {
+    const page = shown.roots().find(root => root instanceof manager)
+    if (page && !page.has_knocked && shown.get_model_by_name("PAGE")) {
+      page.has_knocked = true
+      knock(page, 100)
+    }
+  }
+  if (manager.prototype.is_mended) return
   manager.prototype.is_mended = true
+  const receive = manager.prototype.msg_handler
+  manager.prototype.msg_handler = function (message) {
+    receive.call(this, message)
+    if (this.is_answered) return
+    this.is_answered = true
+    this.note?.remove()
+    this.on_ack({metadata: {}})  // what was sent before is lost: wait for it no longer
+  }
   const listen = manager.prototype._document_changed
   manager.prototype._document_changed = function (event) {
     if (event.sync === false) return
@@ -116,4 +160,4 @@ SCRIPT = """
   }
   document.addEventListener("keydown", entered, true)
 })()
-"""
+""".replace("PAGE", PAGE).replace("UNANSWERED", UNANSWERED)
