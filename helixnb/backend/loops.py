@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from helixnb.backend import interpolation, kernels
+from helixnb.backend import interpolation, kernels, turning
 from helixnb.backend.products import Products
 
 NEGLIGIBLE = np.float32(-80.0)
@@ -71,7 +71,7 @@ class Loops(Products):
         shape = (k_max + 1, n_frames, 2 * k_max + 1)
         data = np.zeros(shape, np.complex64)
         power = np.zeros(shape, np.float32)
-        kernels.turn_frames(
+        turning.turn_frames(
             transforms,
             transforms.view(np.float32),
             image,
