@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from helixnb.backend import get_backend
 from helixnb.core.candidates import Candidate
 from helixnb.core.fsc import FSCMasks, half_map_fsc, resolution_A
 from helixnb.core.optimum import Optimum
@@ -90,7 +91,7 @@ def standin_state(
     noise = rng.standard_normal((2, *density.shape)).astype(np.float32)
     halves = density + 0.15 * density.max() * noise
     masks = FSCMasks(_window(), _window(), _window() ** 2)
-    fsc = half_map_fsc(*halves, masks, PIXEL_SIZE_A, rng)
+    fsc = half_map_fsc(*halves, masks, PIXEL_SIZE_A, rng, get_backend("cpu"))
     found = HelicalSymmetry(
         TWIST_DEG + (parameters.twist_deg - TWIST_DEG) * 0.5,
         RISE_A + (parameters.rise_A - RISE_A) * 0.5,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from helixnb.backend import get_backend
 from helixnb.core.chance import agreement_sigma, layer_line_concentration
 from helixnb.core.fsc import FSCMasks, carriers, half_map_fsc
 from helixnb.core.masks import cylinder
@@ -42,7 +43,9 @@ def _curves(seed: int, shared: float) -> Any:
     maps = rng.standard_normal((3, BOX_PX, BOX_PX, BOX_PX)).astype(np.float32)
     halves = maps[:2] + shared * maps[2]
     mask = _mask()
-    return half_map_fsc(*halves, FSCMasks(mask, mask, mask), PIXEL_A, rng)
+    return half_map_fsc(
+        *halves, FSCMasks(mask, mask, mask), PIXEL_A, rng, get_backend("cpu")
+    )
 
 
 def test_carriers_equal_the_sums_over_the_full_transform(
@@ -91,6 +94,7 @@ def test_copies_in_the_box_are_no_evidence(turns: int) -> None:
             FSCMasks(mask, mask, mask),
             PIXEL_A,
             np.random.default_rng(seed),
+            get_backend("cpu"),
         )
         sigma.append(agreement_sigma(curves, SPLIT + 1, SPLIT + 6, share))
     assert 0.4 < np.std(sigma) < 1.3

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from helixnb.backend import get_backend
 from helixnb.backend.arrays import to_host
 from helixnb.core.density_mask import density_distance
 from helixnb.core.fsc import half_map_fsc
@@ -101,9 +102,10 @@ def test_shells_scaled(device: Any, rng: np.random.Generator) -> None:
 def test_curves_of_the_fsc(device: Any, halves: NDArray[np.float32]) -> None:
     """All of them, with the same random phases."""
     masks = MASKING.of_fsc(halves)
-    expected = half_map_fsc(*halves, masks, PIXEL_A, np.random.default_rng(1))
+    cpu, seed = get_backend("cpu"), np.random.default_rng
+    expected = half_map_fsc(*halves, masks, PIXEL_A, seed(1), cpu)
     sent = device.xp.asarray(halves)
-    found = half_map_fsc(sent[0], sent[1], masks, PIXEL_A, np.random.default_rng(1))
+    found = half_map_fsc(sent[0], sent[1], masks, PIXEL_A, seed(1), device)
     for name in ("unmasked", "cylinder", "loose", "tight", "carriers"):
         curve = getattr(found, name)
         assert isinstance(curve, np.ndarray)

@@ -7,6 +7,7 @@ import pytest
 import scipy.fft as sfft
 from numpy.typing import NDArray
 
+from helixnb.backend import get_backend
 from helixnb.backend.phases import random_phases
 from helixnb.core.fsc import (
     RANDOMISE_BELOW,
@@ -24,13 +25,14 @@ from helixnb.core.masks import cylinder
 from tests.oracles import blobs
 
 PIXEL_A = 2.0
+CPU = get_backend("cpu")
 
 
 def _measured(
     halves: Sequence[NDArray], mask: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[HalfMapFSC, NoiseSubstitution]:
     """FSC with one mask in all places, and its noise substitution."""
-    found = half_map_fsc(halves[0], halves[1], FSCMasks(mask, mask, mask), PIXEL_A, rng)
+    found = half_map_fsc(*halves, FSCMasks(mask, mask, mask), PIXEL_A, rng, CPU)
     assert found.substitution is not None
     return found, found.substitution
 
@@ -106,7 +108,7 @@ def test_randomised_phases_keep_amplitudes_and_the_low_resolution(
 ) -> None:
     box, start = 24, 6
     spectrum = sfft.rfftn(_noise(rng, box))
-    mixed = sfft.rfftn(_randomised(spectrum, start, rng))
+    mixed = sfft.rfftn(_randomised(spectrum, start, 8))
     scale = np.abs(spectrum).max()
     np.testing.assert_allclose(np.abs(mixed), np.abs(spectrum), atol=1e-4 * scale)
     low = shell_index(box) < start
@@ -114,7 +116,7 @@ def test_randomised_phases_keep_amplitudes_and_the_low_resolution(
     curve = shell_correlation(mixed, spectrum, box)
     assert np.abs(curve[start + 1 :]).max() < 0.25
     # Drawn anew for each half, or they would agree with each other.
-    other = sfft.rfftn(_randomised(spectrum, start, rng))
+    other = sfft.rfftn(_randomised(spectrum, start, 9))
     assert np.abs(shell_correlation(mixed, other, box)[start + 1 :]).max() < 0.25
 
 
@@ -250,7 +252,7 @@ def test_every_curve_equals_its_plain_form_in_double_precision(
             for r in (7, 8, 4)
         )
     )
-    found = half_map_fsc(first, second, masks, PIXEL_A, np.random.default_rng(5))
+    found = half_map_fsc(first, second, masks, PIXEL_A, np.random.default_rng(5), CPU)
     noise = found.substitution
     assert noise is not None
     np.testing.assert_allclose(found.unmasked, _naive_fsc(first, second), atol=2e-5)
@@ -289,7 +291,7 @@ def test_without_noise_substitution_the_unmasked_curve_is_reported(
     halves = _noise(rng, 24), _noise(rng, 24)
     mask = cylinder(24, outer_radius_px=6)
     masks = FSCMasks(mask, mask, mask)
-    plain = half_map_fsc(*halves, masks, PIXEL_A, None)
+    plain = half_map_fsc(*halves, masks, PIXEL_A, None, CPU)
     assert plain.substitution is None
     assert plain.reported is plain.unmasked
     full, noise = _measured(halves, mask, rng)

@@ -13,14 +13,14 @@ not see that: such curves are shown beside it and decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from helixnb.backend import fourier, kernels
+from helixnb.backend import Backend, fourier, kernels
 from helixnb.backend.arrays import array_module, device_of, to_host
 from helixnb.backend.phases import random_phases
 
@@ -285,6 +285,7 @@ def half_map_fsc(
     masks: FSCMasks,
     pixel_size_A: float,
     rng: np.random.Generator | None,
+    backend: Backend,
 ) -> HalfMapFSC:
     """All FSC curves of two raw half-maps.
 
@@ -298,56 +299,57 @@ def half_map_fsc(
         Edge of a voxel, Angstrom.
     rng : numpy.random.Generator or None
         Draws the random phases; None substitutes no noise.
+    backend : Backend
+        Where it runs.
 
     Returns
     -------
     HalfMapFSC
     """
     box = len(first)
-    spectra = [fourier.rfftn(m, workers=-1) for m in (first, second)]
-    products = [_shell_products(spectra[0], spectra[1], box)]
-    for mask in (masks.cylinder, masks.loose, masks.tight):
-        pair = _masked_spectra(first, second, mask)
-        products.append(_shell_products(*pair, box))
-    sums = _fetched(products)
+    spectra = backend.each(fourier.rfftn, (first, second))
+
+    def inside(
+        mask: NDArray[np.float32], maps: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float64]:
+        """Sum over the shells of two maps in a mask."""
+        sent = array_module(maps[0]).asarray(mask)
+        one, other = (fourier.rfftn(volume * sent) for volume in maps)
+        return _shell_products(one, other, box)
+
+    products = backend.each(
+        lambda mask: inside(mask, (first, second)),
+        (masks.cylinder, masks.loose, masks.tight),
+    )
+    sums = _fetched([_shell_products(spectra[0], spectra[1], box), *products])
     unmasked, *masked = (_correlation(s) for s in sums)
-    inside = dict(zip(("cylinder", "loose", "tight"), masked, strict=True))
+    curves = dict(zip(("cylinder", "loose", "tight"), masked, strict=True))
     substitution = None
     if rng is not None:
         start = first_below(unmasked, RANDOMISE_BELOW)
-        noise = [_randomised(spectrum, start, rng) for spectrum in spectra]
-        cylinder, tight = shell_correlations(
-            (
-                _masked_spectra(noise[0], noise[1], mask)
-                for mask in (masks.cylinder, masks.tight)
-            ),
-            box,
+        seeds = [int(rng.integers(2**63)) for _ in spectra]
+        noise = backend.each(
+            lambda given: _randomised(given[0], start, given[1]),
+            zip(spectra, seeds, strict=True),
         )
+        products = backend.each(
+            lambda mask: inside(mask, noise), (masks.cylinder, masks.tight)
+        )
+        cylinder, tight = (_correlation(s) for s in _fetched(products))
         substitution = NoiseSubstitution(
             from_shell=start,
             cylinder=cylinder,
             tight=tight,
-            corrected=_corrected(inside["cylinder"], cylinder, start),
-            tight_corrected=_corrected(inside["tight"], tight, start),
+            corrected=_corrected(curves["cylinder"], cylinder, start),
+            tight_corrected=_corrected(curves["tight"], tight, start),
         )
     frequency_per_A = np.arange(box // 2 + 1) / (box * pixel_size_A)
     return HalfMapFSC(
         frequency_per_A,
         unmasked,
-        **inside,
+        **curves,
         carriers=_carriers(sums[1]),
         substitution=substitution,
-    )
-
-
-def _masked_spectra(
-    first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32]
-) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-    """Transform two maps inside a mask."""
-    inside = array_module(first).asarray(mask)
-    return (
-        fourier.rfftn(first * inside, workers=-1),
-        fourier.rfftn(second * inside, workers=-1),
     )
 
 
@@ -363,13 +365,13 @@ def _corrected(
 
 
 def _randomised(
-    spectrum: NDArray[np.complex64], start: int, rng: np.random.Generator
+    spectrum: NDArray[np.complex64], start: int, seed: int
 ) -> NDArray[np.float32]:
     """Map with random phases from shell `start` on."""
-    noise = random_phases(spectrum, start, int(rng.integers(2**63)))
+    noise = random_phases(spectrum, start, seed)
     shape = (len(noise),) * 3
     xp = array_module(noise)
-    return xp.asarray(fourier.irfftn(noise, shape, workers=-1), np.float32)
+    return xp.asarray(fourier.irfftn(noise, shape), np.float32)
 
 
 def first_below(curve: NDArray[np.float64], threshold: float) -> int:

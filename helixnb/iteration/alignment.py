@@ -105,16 +105,25 @@ def align(
     poses = state.poses.copy()
     mask = job.density_mask(state)
     shared = np.array_equal(state.references[0], state.references[1])
+    # Slices are interpolated, so the reference reaches beyond their rim.
+    fine_k = min(plan.align_k + INTERPOLATION_MARGIN, job.box_px // 2)
+    fine = job.grid(fine_k, survey.outer_radius_A, 2)
     with job.clock("fan"):
-        given = (mask, levels, settings, grid)
-        one = _sliced(job, state, plan, 0, *given)
-        other = one if shared else _sliced(job, state, plan, 1, *given)
+        different = state.references[: 1 if shared else 2]
+        harmonics = _harmonics(job, plan, different, fine, mask)
+        weight = survey.ctf_power / state.noise_power
+        power = settings.likelihood_power
+        fans = [
+            [build_fan(h, fine, level, weight, power, job.backend) for level in levels]
+            for h in harmonics
+        ]
+        on_sums = [_on_sum_grid(h, fine, grid) for h in harmonics]
+        references = on_sums[0], on_sums[-1]
     first, second = (
-        Half(np.flatnonzero((survey.half == h) & plan.used), fans)
-        for h, fans in enumerate(_oversampled(plan, (one[1], other[1])))
+        Half(np.flatnonzero((survey.half == h) & plan.used), of_half)
+        for h, of_half in enumerate(_oversampled(plan, (fans[0], fans[-1])))
     )
     sums, scored = align_halves(run, (first, second), settings, poses, job.progress)
-    references = (one[0], other[0])
     rings = HalfPlane(wide_k).ring_counts
     noise = state.noise_power.copy()
     noise[: wide_k + 1] = residual_power(
@@ -147,37 +156,27 @@ def _levels(
     )
 
 
-def _sliced(
+def _harmonics(
     job: Job,
-    state: State,
     plan: Plan,
-    h: int,
+    volumes: NDArray[np.float32],
+    fine: CylinderGrid,
     mask: NDArray[np.float32] | None,
-    levels: list[SearchLevel],
-    settings: SearchSettings,
-    grid: CylinderGrid,
-) -> tuple[NDArray[np.complex64], list[Fan]]:
-    """One half's reference on the grid of the sums, and its slices at each level."""
-    # Slices are interpolated, so the reference reaches beyond their rim.
-    fine_k = min(plan.align_k + INTERPOLATION_MARGIN, job.box_px // 2)
-    fine = job.grid(fine_k, state.survey.outer_radius_A, 2)
-    xp = job.backend.xp
-    harmonics = reference_harmonics(
-        job.backend.upload(state.references[h]),
-        fine,
-        job.parameters.symmetry,
-        job.pixel_size_A,
-        z_fraction=job.parameters.mask_z_fraction,
-        reach=plan.reach,
-        mask=None if mask is None else xp.asarray(mask),
+) -> list[NDArray[np.complex64]]:
+    """Mask references and re-grow them, as images are aligned to them."""
+    sent = None if mask is None else job.backend.xp.asarray(mask)
+    return job.backend.each(
+        lambda volume: reference_harmonics(
+            job.backend.upload(volume),
+            fine,
+            job.parameters.symmetry,
+            job.pixel_size_A,
+            z_fraction=job.parameters.mask_z_fraction,
+            reach=plan.reach,
+            mask=sent,
+        ),
+        volumes,
     )
-    weight = state.survey.ctf_power / state.noise_power
-    power = settings.likelihood_power
-    fans = [
-        build_fan(harmonics, fine, level, weight, power, job.backend)
-        for level in levels
-    ]
-    return _on_sum_grid(harmonics, fine, grid), fans
 
 
 def _oversampled(plan: Plan, of_halves: tuple[list[Fan], ...]) -> tuple[list[Fan], ...]:

@@ -158,6 +158,7 @@ class Job:
                 masks,
                 self.pixel_size_A,
                 rng if substitute else None,
+                self.backend,
             )
 
     def order(self) -> int:

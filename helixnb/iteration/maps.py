@@ -54,8 +54,9 @@ def raw_half_maps(
     -------
     ndarray of float32, shape (2, box, box, box)
     """
+    symmetric = [_symmetric(job, s) for s in sums]
     halves: NDArray[np.float32] = job.backend.xp.stack(
-        [_map(_symmetric(job, s)) for s in sums]
+        job.backend.each(_map, symmetric)
     )
     return halves
 
@@ -81,7 +82,9 @@ def blind_half_maps(
     _, outer_A = job.parameters.search_diameters_A(2 * survey.outer_radius_A)
     reach_A = max(outer_A / 2, survey.outer_radius_A)
     halves: NDArray[np.float32] = job.backend.xp.stack(
-        [filament_crop(_map(s), job.pixel_size_A, reach_A) for s in sums]
+        job.backend.each(
+            lambda s: filament_crop(_map(s), job.pixel_size_A, reach_A), sums
+        )
     )
     return halves
 
@@ -121,7 +124,7 @@ def check_symmetry(
             copied = (
                 symmetrised(s, symmetry, CHECKED_COPIES, job.pixel_size_A) for s in sums
             )
-            half_maps = xp.stack([_map(s) for s in copied])
+            half_maps = xp.stack(job.backend.each(_map, copied))
         whole = xp.zeros_like(half_maps)
         width = blind_maps.shape[-1]
         first = job.box_px // 2 - width // 2
@@ -170,16 +173,16 @@ def references(
     if bootstrapping:
         whole = joined(*sums)
         sums = (whole, whole)
-    out = []
-    for half in sums[: 1 if bootstrapping else 2]:
-        symmetric = _symmetric(job, half)
-        k_max = half.grid.k_max
-        curve = np.clip(fsc.reported[: k_max + 1], 1e-3, 0.999)
-        if bootstrapping:
-            curve = 2 * curve / (1 + curve)
-        inverse_snr = (1 - curve) / curve
-        inverse_signal = inverse_snr / shell_noise(symmetric)
-        out.append(_map(symmetric, inverse_signal))
+    curve = np.clip(fsc.reported[: sums[0].grid.k_max + 1], 1e-3, 0.999)
+    if bootstrapping:
+        curve = 2 * curve / (1 + curve)
+    inverse_snr = (1 - curve) / curve
+
+    def filtered(symmetric: Accumulator) -> NDArray[np.float32]:
+        return _map(symmetric, inverse_snr / shell_noise(symmetric))
+
+    symmetric = [_symmetric(job, s) for s in sums[: 1 if bootstrapping else 2]]
+    out = job.backend.each(filtered, symmetric)
     maps = xp.stack([out[0], out[-1]])
     if raw is not None:
         finest_A = job.box_A / sums[0].grid.k_max
