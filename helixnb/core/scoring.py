@@ -25,6 +25,10 @@ from helixnb.core.fan import Fan
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.search import N_POLARITIES, Cells, PoseSpread, SearchLevel
 
+_FEWEST_CELLS = 128
+"""Cells of a block at least: each block reads the matrices of its tilt once, which at
+high resolution are larger than what all cells of a small block take."""
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -188,7 +192,8 @@ def score_cells(
         if starts[tilt] == starts[tilt + 1]:
             continue
         matrices = backend.real_rows(fan.values[tilt], fan.rows)
-        for rows in backend.blocks(starts[tilt], starts[tilt + 1], bytes_each):
+        tilted = starts[tilt], starts[tilt + 1]
+        for rows in backend.blocks(*tilted, bytes_each, _FEWEST_CELLS):
             frame = frames.of_cell[rows]
             amplitudes = backend.shifted_products(
                 matrices, fan.rows, frames.data, frame, shift_phase, cells.shift[rows]
