@@ -177,28 +177,36 @@ def fan_sums(
     level, grid, xp = posterior.level, accumulator.grid, backend.xp
     plane = HalfPlane(grid.k_max)
     n_w = accumulator.weight.shape[-1] // 2
-    shape = (plane.n_rows, plane.n_columns)
-    data = xp.zeros((*shape, grid.n_m), np.complex64)
-    weight = xp.zeros((*shape, 2 * n_w + 1), np.complex64)
     along = np.exp(2j * np.pi * np.outer(plane.v, level.axial_px) / grid.box_px)
     across = np.exp(2j * np.pi * np.outer(level.shift_px, plane.u) / grid.box_px)
     row_phase = xp.asarray(along.astype(np.complex64))
     column_phase = xp.asarray(across.astype(np.complex64))
-    # Images, gains of either sign and weights of a cell.
-    bytes_each = 8 * plane.n_rows * (2 * plane.n_columns + 3 * grid.n_m)
-    bytes_each += 8 * level.n_axial * level.n_azimuth
-    for block in backend.blocks(first, last, bytes_each, _FEWEST_CELLS):
+
+    def of_block(
+        block: slice,
+    ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
         frame = frames.of_cell[block]
         spectrum = fourier.rfft(posterior.weights[block], axis=-1)
         spectrum = spectrum[..., : grid.m_max + 1]  # (cells, axial, m >= 0)
-        images = xp.conj(frames.data[:, frame])
+        images = frames.data[:, frame]
+        xp.conj(images, out=images)
         images *= column_phase[posterior.cells.shift[block]]
         gains = _row_gains(spectrum, row_phase)  # (v, cells, m)
-        data += images.swapaxes(1, 2) @ gains
+        data = images.swapaxes(1, 2) @ gains
         azimuth = spectrum.sum(1)[:, : n_w + 1]
         positive = _real_times_complex(frames.power[:, frame].swapaxes(1, 2), azimuth)
-        weight[..., n_w:] += positive
-        weight[..., :n_w] += xp.conj(positive[..., :0:-1])
+        negative = xp.conj(positive[..., :0:-1])
+        return data, xp.concatenate([negative, positive], axis=-1)
+
+    # Images, gains of either sign and weights of a cell.
+    bytes_each = 8 * plane.n_rows * (2 * plane.n_columns + 3 * grid.n_m)
+    bytes_each += 8 * level.n_axial * level.n_azimuth
+    # Most often there is one block.
+    sums = map(of_block, backend.blocks(first, last, bytes_each, _FEWEST_CELLS))
+    data, weight = next(sums)
+    for more_data, more_weight in sums:
+        data += more_data
+        weight += more_weight
     return data, weight
 
 
