@@ -90,11 +90,12 @@ def padded_transforms(images: NDArray[np.float32], k_max: int) -> NDArray[np.com
     box = images.shape[-1]
     cropped = min(2 * (k_max + _MARGIN), box)
     half = cropped // 2
-    centred = fourier.ifftshift(images, axes=(-2, -1))
-    small = fourier.rfft2(centred)  # (n, box, box // 2 + 1)
-    rows = xp.asarray(np.r_[0 : cropped - half, box - half : box])
-    small = small[:, rows, : cropped // 2 + 1]
-    real = fourier.irfft2(small, (cropped, cropped))
+    real = fourier.ifftshift(images, axes=(-2, -1))
+    if cropped < box:
+        small = fourier.rfft2(real)  # (n, box, box // 2 + 1)
+        rows = xp.asarray(np.r_[0 : cropped - half, box - half : box])
+        small = small[:, rows, : cropped // 2 + 1]
+        real = fourier.irfft2(small, (cropped, cropped))
     size = IMAGE_PADDING * cropped
     position = fourier.fftfreq(cropped) / IMAGE_PADDING
     taper = semicircle_transform(position, IMAGE_TAPS)
