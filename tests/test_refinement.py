@@ -104,6 +104,22 @@ def test_every_filament_gets_its_direction(case: _Case, states: list[State]) -> 
     assert states[-1].poses.polarity_probability.mean() > 0.99
 
 
+def test_the_last_iteration_asks_the_other_half_for_polarities(
+    case: _Case, states: list[State]
+) -> None:
+    ending = dataclasses.replace(states[-1], passes_left=1)
+    settled = _next(ending, case.particles)
+    assert settled.ended
+    assert not [flag for flag in settled.flags if "upside down" in flag]
+    references = ending.references.copy()
+    # Half a turn about x, with the centre at box // 2.
+    references[1] = np.roll(references[1, ::-1, ::-1], 1, (0, 1))
+    contested = _next(
+        dataclasses.replace(ending, references=references), case.particles
+    )
+    assert any("turn 10 of 10 filaments" in flag for flag in contested.flags)
+
+
 def test_angles_come_out(case: _Case, states: list[State]) -> None:
     flipped = _upside_down(case, states[-1])
     poses = states[-1].poses

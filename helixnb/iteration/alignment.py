@@ -40,6 +40,7 @@ from helixnb.iteration.particle_pass import (
 )
 from helixnb.iteration.schedule import Plan
 from helixnb.iteration.state import State, Survey
+from helixnb.progress import Stopwatch
 
 PRUNED_MASS = 1e-3
 """Posterior mass that each search level may drop, per image."""
@@ -57,6 +58,9 @@ RECONSTRUCTION_MARGIN = 1.4
 COARSE_STEP = 2.0
 """Step of the finest level, over what one image can tell, from which on it is divided
 once more: such a step adds a third to the variance of the pose."""
+
+POLARITY_RESOLUTION_A = 8.0
+"""Finest resolution at which the half-sets are asked for each other's polarities."""
 
 
 def align(
@@ -130,6 +134,40 @@ def align(
         survey.image_power, state.noise_power, sums, references, rings
     )
     return sums, poses, noise, scored / int(plan.used.sum())
+
+
+def polarity_by_the_other_half(
+    job: Job, state: State, plan: Plan, priors: Priors
+) -> NDArray[np.int8]:
+    """Polarity of all particles by the map of the half-set they do not belong to.
+
+    A filament is part of the map that it is aligned to, and of few filaments each is a
+    good part: it may look certain of a wrong polarity that it put into the map itself.
+
+    Parameters
+    ----------
+    job : Job
+        Fixed inputs of the iteration.
+    state : State
+        Holds the references that the iteration aligned to.
+    plan : Plan
+        What the iteration did.
+    priors : Priors
+        Centres of the pose priors.
+
+    Returns
+    -------
+    ndarray of int8, shape (n,)
+        As `Poses.polarity`.
+    """
+    exchanged = replace(state, references=state.references[::-1])
+    band = min(plan.align_k, job.band(POLARITY_RESOLUTION_A))
+    coarse = replace(plan, align_k=band, settled=False)
+    # Its stages are not those of the iteration.
+    aside = replace(job, clock=Stopwatch())
+    with job.clock("polarity check"):
+        _, poses, _, _ = align(aside, exchanged, coarse, priors)
+    return poses.polarity
 
 
 def _levels(

@@ -15,7 +15,7 @@ from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.particle_scale import MOST_LEFT_OUT, left_out
 from helixnb.core.poses import Poses
 from helixnb.iteration.claim import LEAST_SIGMA, Claim
-from helixnb.iteration.state import Survey, SymmetryScores
+from helixnb.iteration.state import State, Survey, SymmetryScores
 from helixnb.iteration.twist_rise import halves_agree
 from helixnb.parameters import Parameters
 from helixnb.particles import ParticleSet
@@ -40,6 +40,44 @@ _NO_SYMMETRY = (
     "that look alike at low resolution. Keep a box of at least 3 rises, search the "
     "symmetry of the map, and refine with each candidate."
 )
+
+
+def flags_of(
+    made: State,
+    particles: ParticleSet,
+    claim: Claim,
+    k_max: int,
+    by_the_other_half: NDArray[np.int8] | None,
+) -> list[str]:
+    """All that is to be said about an iteration.
+
+    Parameters
+    ----------
+    made : State
+        What the iteration left behind, still without flags.
+    particles : ParticleSet
+        The data set.
+    claim : Claim
+        The resolution that may be claimed, and why.
+    k_max : int
+        Band of the reconstruction, Fourier pixels.
+    by_the_other_half : ndarray of int8, shape (n,), or None
+        As `polarity_flags` takes it.
+
+    Returns
+    -------
+    list of str
+    """
+    parameters, poses, filament = made.parameters, made.poses, particles.filament
+    said = data_flags(particles, parameters, made.survey, made.estimate)
+    said += fsc_flags(made.fsc, k_max, claim)
+    said += symmetry_flags(made.scores, parameters.point_group)
+    said += check_flags(made.check)
+    if not made.bootstrapping:
+        said += azimuth_flags(poses, filament, made.used, parameters.cyclic)
+    if not parameters.dihedral:
+        said += polarity_flags(poses, filament, by_the_other_half)
+    return said + scale_flags(poses, made.survey.half)
 
 
 def data_flags(
@@ -257,9 +295,11 @@ def azimuth_flags(
 
 
 def polarity_flags(
-    poses: Poses, filament: NDArray[np.int32], *, dihedral: bool
+    poses: Poses,
+    filament: NDArray[np.int32],
+    by_the_other_half: NDArray[np.int8] | None,
 ) -> list[str]:
-    """Filaments whose direction is not settled.
+    """Filaments whose direction is not settled, though the map tells directions apart.
 
     Parameters
     ----------
@@ -267,21 +307,32 @@ def polarity_flags(
         Of all particles.
     filament : ndarray of int32, shape (n,)
         Filament of each particle.
-    dihedral : bool
-        Whether both polarities are the same to the map, so that none can be told.
+    by_the_other_half : ndarray of int8, shape (n,), or None
+        Polarity that the other half's map gives each particle, if it was asked.
 
     Returns
     -------
     list of str
     """
-    if dihedral:
-        return []
     counts = np.bincount(filament)
     certainty = np.bincount(filament, poses.polarity_probability) / counts
     undecided = int((certainty < _UNDECIDED).sum())
-    if not undecided:
-        return []
-    return [f"The polarity of {undecided} of {len(counts)} filaments is undecided."]
+    flags = []
+    if undecided:
+        flags.append(
+            f"The polarity of {undecided} of {len(counts)} filaments is undecided."
+        )
+    if by_the_other_half is None:
+        return flags
+    differs = np.bincount(filament, by_the_other_half != poses.polarity) / counts
+    turned = int((differs > 0.5).sum())
+    if turned:
+        flags.append(
+            f"The other half's map would turn {turned} of {len(counts)} filaments "
+            "upside down: too few filaments, or too little signal, to settle their "
+            "polarity. More filaments help, or polarities that are known."
+        )
+    return flags
 
 
 def scale_flags(poses: Poses, half: NDArray[np.int8]) -> list[str]:

@@ -19,17 +19,9 @@ from helixnb.core.priors import Priors, from_neighbours, seen_from_first_polarit
 from helixnb.core.reconstruction import join_low_resolution
 from helixnb.core.search import PoseSpread
 from helixnb.iteration import schedule
-from helixnb.iteration.alignment import align
+from helixnb.iteration.alignment import align, polarity_by_the_other_half
 from helixnb.iteration.claim import claim
-from helixnb.iteration.flags import (
-    azimuth_flags,
-    check_flags,
-    data_flags,
-    fsc_flags,
-    polarity_flags,
-    scale_flags,
-    symmetry_flags,
-)
+from helixnb.iteration.flags import flags_of
 from helixnb.iteration.job import Job
 from helixnb.iteration.maps import (
     blind_half_maps,
@@ -120,7 +112,10 @@ def _next_state(job: Job, state: State) -> State:
     if schedule.releases_symmetry(job, state, iteration):
         symmetry = None
     ending = schedule.ending(job, state, plan, reached)
-    return State(
+    crossed = None
+    if ending.passes_left == 0 and not parameters.dihedral:
+        crossed = polarity_by_the_other_half(job, state, plan, priors)
+    made = State(
         iteration=iteration,
         seed=state.seed,
         parameters=parameters,
@@ -148,25 +143,12 @@ def _next_state(job: Job, state: State) -> State:
         blind_maps=to_host(blind),
         check=check,
         **ending._asdict(),
-        flags=tuple(
-            data_flags(particles, parameters, state.survey, estimate)
-            + fsc_flags(fsc, sums[0].grid.k_max, claimed)
-            + symmetry_flags(scores, parameters.point_group)
-            + check_flags(check)
-            + (
-                []
-                if plan.bootstrapping
-                else azimuth_flags(
-                    poses, particles.filament, plan.used, parameters.cyclic
-                )
-            )
-            + polarity_flags(poses, particles.filament, dihedral=parameters.dihedral)
-            + scale_flags(poses, state.survey.half)
-        ),
         seconds=job.clock.seconds,
         cells_per_image=cells,
         device=job.backend.name,
     )
+    said = flags_of(made, particles, claimed, sums[0].grid.k_max, crossed)
+    return replace(made, flags=tuple(said))
 
 
 def _priors(job: Job, state: State, bootstrapping: bool) -> Priors:
