@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from helixnb.backend import get_backend
+from helixnb.core.continuity import fit_screw
 from helixnb.core.filament_frame import pictures
 from helixnb.errors import InputError
 from helixnb.inspection.filaments import continuity
@@ -35,6 +36,21 @@ def threefold(tmp_path_factory: pytest.TempPathFactory) -> Truth:
 
 
 # --- continuity -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cyclic", [1, 3])
+def test_the_line_of_a_filament_is_found_between_the_steps(
+    cyclic: int, rng: np.random.Generator
+) -> None:
+    place = 30.0 * np.arange(20.0)
+    for slope in rng.uniform(-0.3, 0.3, 10) / cyclic:
+        phase = 40.0 + slope * place
+        phase[[4, 11]] += 100.0 / cyclic  # these contradict the others
+        fit = fit_screw(phase % (360.0 / cyclic), place, cyclic)
+        over_all_deg = (fit.slope_deg_per_A - slope) * np.ptp(place) * cyclic
+        assert abs(over_all_deg) < 1e-6
+        agree = np.delete(fit.deviation_deg, [4, 11])
+        assert np.abs(agree).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", ["truth", "threefold"])

@@ -23,6 +23,16 @@ OUTLIER_DEG = 30.0
 MAX_DRIFT_DEG = 30.0
 """Steepest line searched: azimuth gained between neighbours, times the cyclic order."""
 
+_STEP_DEG = 10.0
+"""Step of the slopes, as phase over the whole filament, times the cyclic order."""
+
+_LEAST_PLACES = 3
+"""A line through two places tells nothing."""
+
+_FITS = 2
+"""Straight lines fitted after the search, each through what the one before agrees with;
+a third changes nothing."""
+
 
 @dataclass(frozen=True)
 class ScrewFit:
@@ -81,7 +91,7 @@ def fit_screw(
     """Fit the line that most segments of a filament agree with.
 
     Maximises |sum exp(i cyclic (x - slope t))|, to which a few contradicting segments
-    add little, over a grid of slopes.
+    add little, over a grid of slopes; then fits those that are no outliers.
 
     Parameters
     ----------
@@ -103,22 +113,35 @@ def fit_screw(
     offset = float(np.rad2deg(np.angle(sums[best]))) / cyclic
     slope = float(np.rad2deg(slopes[best])) / cyclic
     period = 360.0 / cyclic
-    left = phase_deg - offset - slope * position_A
+
+    def deviation_deg() -> NDArray[np.float64]:
+        left = phase_deg - offset - slope * position_A
+        wrapped: NDArray[np.float64] = (left + period / 2) % period - period / 2
+        return wrapped
+
+    for _ in range(_FITS):
+        left = deviation_deg()
+        near = np.abs(left) <= OUTLIER_DEG / cyclic
+        if len(np.unique(position_A[near])) < _LEAST_PLACES:
+            break
+        steeper, higher = np.polyfit(position_A[near], left[near], 1)
+        slope, offset = slope + float(steeper), offset + float(higher)
+    left = deviation_deg()
     return ScrewFit(
         offset_deg=offset,
         slope_deg_per_A=slope,
-        concentration=float(np.abs(sums[best])) / len(phasor),
-        deviation_deg=(left + period / 2) % period - period / 2,
+        concentration=float(np.abs(np.exp(1j * np.deg2rad(cyclic * left)).mean())),
+        deviation_deg=left,
     )
 
 
 def _slopes_deg_per_A(position_A: NDArray[np.float64]) -> NDArray[np.float64]:
     """Grid of slopes, 0 first so that it wins where all fit alike."""
     places = np.unique(position_A)
-    if len(places) < 3:
+    if len(places) < _LEAST_PLACES:
         return np.zeros(1)
     length = places[-1] - places[0]
     steepest = MAX_DRIFT_DEG / float(np.median(np.diff(places)))
-    n = int(np.ceil(steepest * length / 10.0))  # 10 degrees over the whole filament
+    n = int(np.ceil(steepest * length / _STEP_DEG))
     positive = steepest * np.arange(1, n + 1) / n
     return np.concatenate([[0.0], positive, -positive])
