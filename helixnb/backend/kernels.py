@@ -33,37 +33,54 @@ def sine(turns):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def _turn(values, step, m_max):  # type: ignore[no-untyped-def]
-    """Multiply values[m] by step**(m - m_max), in place, by recurrence."""
-    up = complex(1.0, 0.0)
-    down = complex(1.0, 0.0)
+def _waves(angle, waves):  # type: ignore[no-untyped-def]
+    """Write exp(i m angle) for m = -m_max..m_max, by recurrence."""
+    m_max = waves.shape[0] // 2
+    step = complex(np.cos(angle), np.sin(angle))
+    wave = complex(1.0, 0.0)
+    waves[m_max] = wave
     for m in range(1, m_max + 1):
-        up *= step
-        down *= np.conj(step)
-        values[m_max + m] *= up
-        values[m_max - m] *= down
+        wave *= step
+        waves[m_max + m], waves[m_max - m] = wave, np.conj(wave)
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def _signs(n_m, cyclic):  # type: ignore[no-untyped-def]
+    """(-1)^n for n = cyclic m, m = -m_max..m_max."""
+    signs = np.ones(n_m, np.float32)
+    for m in range(n_m):
+        if ((m - n_m // 2) * cyclic) & 1:
+            signs[m] = -1
+    return signs
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def gather(  # type: ignore[no-untyped-def]
     harmonics, oversampling, cyclic, tilt, k_max, table, fan
 ):
-    """Windowed sinc along Z, then along R, then the phase exp(i n beta)."""
+    """Windowed sinc along Z, then along R, then the phase exp(i n beta).
+
+    Columns u and -u have one radius, and phases exp(i n beta), (-1)^n exp(-i n beta).
+    """
     n_z, n_r, n_m = harmonics.shape
-    m_max = n_m // 2
     steps = table.shape[0] - 1
     taps = table.shape[1]
+    signs, waves = _signs(n_m, cyclic), np.empty(n_m, np.complex64)
+    line = np.empty(n_m, np.complex64)
     for v in range(k_max + 1):
         z = v * np.cos(tilt) * oversampling
         z0 = int(np.floor(z))
         wz = table[int((z - z0) * steps + 0.5)]
-        plane = np.zeros((n_r, n_m), np.complex64)
+        lateral = -v * np.sin(tilt)
+        reach = int(np.sqrt(k_max * k_max - v * v))
+        outermost = int(np.hypot(reach, lateral) * oversampling) + taps // 2 + 1
+        plane = np.zeros((min(n_r, outermost), n_m), np.complex64)
         for j in range(taps):
             zj = z0 + j - (taps // 2 - 1)
             w = wz[j]
             if w == 0 or abs(zj) >= n_z:
                 continue
-            for r in range(n_r):
+            for r in range(len(plane)):
                 source = harmonics[abs(zj), r]
                 if zj >= 0:
                     for m in range(n_m):
@@ -71,17 +88,12 @@ def gather(  # type: ignore[no-untyped-def]
                 else:
                     # F_n(R, -Z) = (-1)^n conj(F_{-n}(R, Z)).
                     for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        plane[r, m] += w * sign * np.conj(source[n_m - 1 - m])
-        for column in range(2 * k_max + 1):
-            u = column - k_max
-            if u * u + v * v > k_max * k_max:
-                continue
-            lateral = -v * np.sin(tilt)
+                        plane[r, m] += w * signs[m] * np.conj(source[n_m - 1 - m])
+        for u in range(reach + 1):
             radius = np.hypot(u, lateral) * oversampling
             r0 = int(np.floor(radius))
             wr = table[int((radius - r0) * steps + 0.5)]
-            out = fan[v, column]
+            line[:] = 0
             for i in range(taps):
                 ri = r0 + i - (taps // 2 - 1)
                 w = wr[i]
@@ -90,39 +102,44 @@ def gather(  # type: ignore[no-untyped-def]
                 source = plane[abs(ri)]
                 if ri >= 0:
                     for m in range(n_m):
-                        out[m] += w * source[m]
+                        line[m] += w * source[m]
                 else:
                     # F_n(-R, Z) = (-1)^n F_n(R, Z).
                     for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        out[m] += w * sign * source[m]
-            beta = np.arctan2(lateral, u) * cyclic
-            _turn(out, complex(np.cos(beta), np.sin(beta)), m_max)
+                        line[m] += w * signs[m] * source[m]
+            _waves(np.arctan2(lateral, u) * cyclic, waves)
+            right, left = fan[v, k_max + u], fan[v, k_max - u]
+            for m in range(n_m):
+                left[m] = line[m] * signs[m] * np.conj(waves[m])
+            # Last, for they are the same column where u is 0.
+            for m in range(n_m):
+                right[m] = line[m] * waves[m]
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-def]
-    """Transpose of `_gather`: rows along R in parallel, then along Z by order."""
+    """Transpose of `gather`: rows along R in turn, then along Z by order."""
     n_z, n_r, n_m = accumulator.shape
     k_max = n_z - 1
-    m_max = n_m // 2
     steps = table.shape[0] - 1
     taps = table.shape[1]
     planes = np.zeros((k_max + 1, n_r, n_m), np.complex64)
+    signs, waves = _signs(n_m, cyclic), np.empty(n_m, np.complex64)
+    turned = np.empty(n_m, np.complex64)
     for v in range(k_max + 1):
         plane = planes[v]
-        turned = np.empty(n_m, np.complex64)
-        for column in range(2 * k_max + 1):
-            u = column - k_max
-            if u * u + v * v > k_max * k_max:
-                continue
+        for u in range(int(np.sqrt(k_max * k_max - v * v)) + 1):
             lateral = -v * np.sin(tilt)
             radius = np.hypot(u, lateral)
             r0 = int(np.floor(radius))
             wr = table[int((radius - r0) * steps + 0.5)]
-            beta = -np.arctan2(lateral, u) * cyclic
-            turned[:] = fan[v, column]
-            _turn(turned, complex(np.cos(beta), np.sin(beta)), m_max)
+            _waves(-np.arctan2(lateral, u) * cyclic, waves)
+            right, left = fan[v, k_max + u], fan[v, k_max - u]
+            for m in range(n_m):
+                turned[m] = right[m] * waves[m]
+            if u > 0:
+                for m in range(n_m):
+                    turned[m] += left[m] * signs[m] * np.conj(waves[m])
             for i in range(taps):
                 ri = r0 + i - (taps // 2 - 1)
                 w = wr[i]
@@ -134,8 +151,7 @@ def scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-d
                         target[m] += w * turned[m]
                 else:
                     for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        target[m] += w * sign * turned[m]
+                        target[m] += w * signs[m] * turned[m]
     for r in range(n_r):
         for v in range(k_max + 1):
             z = v * np.cos(tilt)
@@ -153,8 +169,7 @@ def scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-d
                         target[m] += w * source[m]
                 else:
                     for m in range(n_m):
-                        sign = 1 - 2 * (((m - m_max) * cyclic) & 1)
-                        target[m] += w * sign * np.conj(source[n_m - 1 - m])
+                        target[m] += w * signs[m] * np.conj(source[n_m - 1 - m])
 
 
 @njit(nogil=True, fastmath=True, cache=True)
