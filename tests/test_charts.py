@@ -137,14 +137,16 @@ def test_branches_are_compared_while_they_go_on(session: Session) -> None:
     page = dashboards.compare(session, branch, names=("as it was", "less tilt"))
     curves, twist = (page.select(ChartPane)[i] for i in (0, 2))
     table = next(p for p in page.select(pn.pane.HTML) if "<table>" in p.object)
-    assert "max_tilt_deg" not in table.object  # no iteration has used it yet
+    assert "<td>next_max_tilt_deg</td><td>15.0000</td><td>9.0000</td>" in table.object
+    branch.parameters.max_tilt_deg = 8.0
+    assert "<td>next_max_tilt_deg</td><td>15.0000</td><td>8.0000</td>" in table.object
     branch.step()
     for label, one in (("as it was", session), ("less tilt", branch)):
         drawn = curves.object.layer(label).columns["y"]
         np.testing.assert_array_equal(drawn, one.fsc["reported"])
         used = twist.object.layer(label).columns["y"]
         np.testing.assert_array_equal(used, one.history["next_twist_deg"])
-    assert "<td>max_tilt_deg</td><td>15.0000</td><td>9.0000</td>" in table.object
+    assert "<td>max_tilt_deg</td><td>15.0000</td><td>8.0000</td>" in table.object
     assert f"less tilt {branch.state.resolution_A:.2f} Å" in curves.object.title  # type: ignore[union-attr]
 
 

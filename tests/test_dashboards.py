@@ -450,6 +450,16 @@ def test_a_slider_moves_its_slice_only(session: Session) -> None:
     assert shown == [*slices_shown, "Sum along y"]
 
 
+def test_resolutions_are_not_summed(session: Session) -> None:
+    session.step()
+    page = slices.view(session)
+    density = picture(plots(page)[3].object)
+    (choice,) = page.select(pn.widgets.RadioButtonGroup)
+    choice.value = "Local resolution"
+    assert "resolution (Å)" in plots(page)[0].object.title
+    np.testing.assert_array_equal(picture(plots(page)[3].object), density)
+
+
 # --- parameters and buttons -------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from helixnb.iteration.state import State
 from helixnb.particles import ParticleSet
 from helixnb.session import progress
 from helixnb.session.history import compared
+from helixnb.session.timeline import Moment
 from helixnb.simulate import Filaments, simulate_segments
 from tests.fakes import TIMEOUT_S, FakeRefinement, Gate
 from tests.standins import StandinParticles, standin_parameters, standin_state
@@ -95,9 +96,22 @@ def test_branches_are_compared_by_what_differs(session: Session) -> None:
 
 def test_a_branch_without_symmetry_is_compared(template: State) -> None:
     assert template.symmetry is not None
-    table = compared(template, replace(template, symmetry=None))
-    assert table.loc["next_twist_deg", "this"] == template.symmetry.twist_deg
+    without = template.parameters.changed(twist_deg=None, rise_A=None)
+    table = compared(
+        Moment(template.parameters, (template,)),
+        Moment(without, (replace(template, symmetry=None),)),
+    )
+    assert table.loc["next_twist_deg", "this"] == template.parameters.twist_deg
     assert np.isnan(table.loc["next_twist_deg", "other"])
+
+
+def test_what_a_branch_will_do_differently_is_compared(session: Session) -> None:
+    state = session.step().state
+    assert state is not None
+    table = session.compare(session.fork(psi_sd_deg=2.0, twist_deg=-70.0))
+    assert table.loc["next_psi_sd_deg"].tolist() == [3.0, 2.0]
+    assert table.loc["next_twist_deg"].tolist() == [state.twist_deg, -70.0]
+    assert "psi_sd_deg" not in table.index  # both have used the same so far
 
 
 def test_a_branch_refuses_what_the_session_would(session: Session) -> None:

@@ -98,7 +98,7 @@ def _plot(
         colors=Colors(
             style.SCORE_MAP,
             (float(np.nanmin(values)), float(np.nanmax(values))),
-            bar="",
+            bar="score",
         ),
         size={"width": _WIDTH_PX, "height": _HEIGHT_PX},
         tools=True,

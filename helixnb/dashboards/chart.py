@@ -92,7 +92,7 @@ class Colors:
     limits : tuple of float
         Values of its ends.
     bar : str, optional
-        Unit above a colour bar; None draws none.
+        Beside a colour bar; None draws none.
     """
 
     palette: Sequence[str]

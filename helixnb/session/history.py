@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from helixnb.iteration.state import State
+    from helixnb.session.timeline import Moment
 
 _SCORES = ("half_A", "half_B", "joint")
+_SYMMETRY = ("twist_deg", "rise_A")
 
 
 def history_row(
@@ -161,27 +163,38 @@ def history(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return table
 
 
-def compared(this: State, other: State) -> pd.DataFrame:
-    """Set two states side by side.
+def compared(this: Moment, other: Moment) -> pd.DataFrame:
+    """Set two branches side by side.
 
     Parameters
     ----------
-    this, other : State
-        Of two branches.
+    this, other : Moment
+        With states.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``this`` and ``other``; parameters by their names, results after them.
+        Columns ``this`` and ``other``: parameters that differ by their names, results,
+        twist and rise of the next iteration, and what else it will do differently
+        from the last.
     """
-    rows = {
-        name: (value, other.parameters.as_dict()[name])
-        for name, value in this.parameters.as_dict().items()
-        if value != other.parameters.as_dict()[name]
-    }
+    states = [moment.states[-1] for moment in (this, other)]
+    used = [state.parameters.as_dict() for state in states]
+    following = [moment.parameters.as_dict() for moment in (this, other)]
+    rows: dict[str, list[Any]] = {}
+    for name in used[0]:
+        values = [one[name] for one in used]
+        if values[0] != values[1]:
+            rows[name] = values
     for name in ("iteration", "resolution_A", "symmetry_order", "converged"):
-        rows[name] = getattr(this, name), getattr(other, name)
-    for name in ("twist_deg", "rise_A"):
-        rows[f"next_{name}"] = getattr(this, name), getattr(other, name)
+        rows[name] = [getattr(state, name) for state in states]
+    for name in _SYMMETRY:
+        values = [one[name] for one in following]
+        rows[f"next_{name}"] = [np.nan if value is None else value for value in values]
+    for name in used[0]:
+        values = [one[name] for one in following]
+        is_edited = values != [one[name] for one in used]
+        if name not in _SYMMETRY and is_edited and values[0] != values[1]:
+            rows[f"next_{name}"] = values
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["this", "other"])
     return table.rename_axis("quantity")

@@ -422,11 +422,13 @@ class Session(Computing, Inspecting):
         -------
         pandas.DataFrame
             What differs between the current states: the parameters used, resolution,
-            twist and rise; columns ``this`` and ``other``.
+            what the next iteration will use; columns ``this`` and ``other``.
         """
         if not isinstance(other, Session):
             raise InputError(f"compare: give another session, got {other!r}.")
-        return compared(self._needed_state(), other._needed_state())
+        for one in (self, other):
+            one._needed_state()
+        return compared(self._timeline.now, other._timeline.now)
 
     def dashboard(self, theme: str | None = None) -> Any:
         """Live plots and controls of this session, for a notebook or a server.

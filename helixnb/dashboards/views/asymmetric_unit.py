@@ -91,7 +91,9 @@ def density(
             tuple((float(angle), str(angle)) for angle in range(-180, 181, 60)),
         ),
         y=Axis(ylabel, (bottom, top)),
-        colors=Colors(style.COUNT_MAP, (0.0, max(float(counts.max()), 1.0)), bar=""),
+        colors=Colors(
+            style.COUNT_MAP, (0.0, max(float(counts.max()), 1.0)), "segments"
+        ),
         size={"min_width": 280, "height": 250},
         tools=True,
     )

@@ -132,7 +132,7 @@ def course(histories: Mapping[str, pd.DataFrame], column: str) -> Chart:
 
 
 def differences_html(compared: pd.DataFrame, names: Sequence[str]) -> str:
-    """Say what differs: parameters as the last iterations used them, and results.
+    """Say what differs: parameters of the last iterations and the next, and results.
 
     Parameters
     ----------
@@ -209,7 +209,9 @@ def _compared(
     def tell(**_: Any) -> None:
         table.object = differences_html(follow.session.compare(other.session), names)
 
-    follow.keep(tell, **both)
+    # At edits as well.
+    events = {"its": follow.param.event, "other": other.param.event}
+    follow.keep(tell, with_results=False, **events)
     return pn.Column(
         pn.Row(live_chart(follow, curves, **both), table, sizing_mode="stretch_width"),
         pn.Row(

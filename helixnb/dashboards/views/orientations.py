@@ -17,6 +17,7 @@ from helixnb.dashboards.views.asymmetric_unit import density
 if TYPE_CHECKING:
     import xarray as xr
 
+    from helixnb.dashboards.drawing import ChartPane
     from helixnb.dashboards.live import SessionView
 
 AZIMUTH_BINS = 72
@@ -152,14 +153,17 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     --------
     >>> helixnb.dashboards.orientations(session)  # doctest: +SKIP
     """
+
+    def residual(name: str) -> ChartPane:
+        # Wide enough for its heading.
+        return live_chart(
+            follow, lambda s: histogram(s.orientations, name), flex="1 1 280px"
+        )
+
     return pn.Column(
         live_chart(follow, draw),
         pn.Row(
-            *(
-                live_chart(follow, lambda s, name=name: histogram(s.orientations, name))
-                for name in RESIDUALS
-            ),
-            sizing_mode="stretch_width",
+            *map(residual, RESIDUALS), sizing_mode="stretch_width", styles=style.WRAPPED
         ),
         sizing_mode="stretch_width",
     )

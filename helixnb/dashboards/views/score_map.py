@@ -93,7 +93,7 @@ def plot(
         colors=Colors(
             style.SCORE_MAP,
             (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0),
-            bar="" if len(known) else None,
+            bar="score" if len(known) else None,
         ),
         legend=Legend("below", columns=5),
         size={"min_width": 280, "height": 340},

@@ -197,7 +197,7 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
     columns.append(
         live_chart(
             follow,
-            lambda s, name: projection(volumes.volume(s, name)),
+            lambda s, name: _summed(volumes, s, name),
             flex="none",
             name=choice,
         )
@@ -207,6 +207,14 @@ def view(follow: SessionView) -> pn.viewable.Viewable:
         pn.Row(*columns, sizing_mode="stretch_width", styles=style.WRAPPED),
         sizing_mode="stretch_width",
     )
+
+
+def _summed(volumes: Volumes, session: Any, name: str) -> Chart:
+    """Sum of the map that is chosen; of the filtered one where a sum tells nothing."""
+    volume = volumes.volume(session, name)
+    if volume.attrs.get("units") == "angstrom":
+        volume = volumes.volume(session, next(iter(VOLUMES)))
+    return projection(volume)
 
 
 def _slice_with_slider(
