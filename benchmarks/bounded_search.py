@@ -21,6 +21,7 @@ import numpy as np
 
 from helixnb.backend import get_backend
 from helixnb.core.expectation import Posterior, expectation
+from helixnb.core.scoring import Frames
 from helixnb.iteration import alignment, particle_pass, refinement
 from helixnb.iteration.initial import initial_state
 from helixnb.iteration.state import State
@@ -66,10 +67,12 @@ def searched(
     """Run an iteration and record what its search found."""
     found = Searched()
 
-    def recorded(chunk: object, *args: object, **options: object) -> Posterior:
-        posterior = expectation(chunk, *args, **options)
+    def recorded(
+        chunk: object, *args: object, **options: object
+    ) -> tuple[Posterior, Frames]:
+        posterior, frames = expectation(chunk, *args, **options)
         found.add(chunk, posterior)
-        return posterior
+        return posterior, frames
 
     with (
         patch.object(alignment, "PRUNED_MASS", pruned_mass),

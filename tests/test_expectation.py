@@ -259,7 +259,7 @@ def test_cells_far_from_their_priors_are_not_scored(rng: np.random.Generator) ->
     assert 0 < near[cells.image == 1].mean() < 0.5
     noise = np.ones(6)
     fan = fan_of(blobs(_points(rng), BOX), search)
-    found = expectation(
+    found, _ = expectation(
         images,
         [fan],
         noise,
@@ -315,7 +315,7 @@ def _expect(
     **values: object,
 ) -> Posterior:
     fans = [fan_of(volume, search) for search in levels]
-    return expectation(
+    posterior, _ = expectation(
         images,
         fans,
         noise,
@@ -323,6 +323,7 @@ def _expect(
         spacing_per_A=SPACING,
         backend=BACKEND,
     )
+    return posterior
 
 
 def _dense(posterior: Posterior, n: int) -> NDArray[np.float64]:
@@ -332,6 +333,32 @@ def _dense(posterior: Posterior, n: int) -> NDArray[np.float64]:
     out = np.zeros((*shape, search.n_axial, search.n_azimuth))
     out[c.image, c.polarity, c.psi, c.tilt, c.shift] = posterior.weights
     return out
+
+
+def test_frames_are_those_of_the_cells_that_are_left(
+    rng: np.random.Generator,
+) -> None:
+    """Of several angles and tilts, in any order."""
+    images, volume, noise, _ = _scene(rng)
+    posterior, frames = expectation(
+        images,
+        [fan_of(volume, LEVEL)],
+        noise,
+        settings(pruned_mass=0.2),
+        spacing_per_A=SPACING,
+        backend=BACKEND,
+    )
+    some = rng.permutation(len(posterior.cells))
+    tilt = posterior.cells.tilt[some]
+    some = some[np.argsort(tilt, kind="stable")]
+    assert len(np.unique(tilt)) > 1
+    taken = frames.take(some)
+    cells = posterior.cells.take(some)
+    anew = make_frames(images, cells, LEVEL, noise, SPACING, BACKEND)
+    for found, expected in ((taken.data, anew.data), (taken.power, anew.power)):
+        np.testing.assert_array_equal(
+            found[:, taken.of_cell], expected[:, anew.of_cell]
+        )
 
 
 @pytest.mark.parametrize("power", [1.0, 4.0])

@@ -30,10 +30,10 @@ SPACING = 1 / (BOX * PIXEL_A)
 def _scales(chunk_: Chunk, volume: NDArray, noise_sd: float) -> ScaleFit:
     fan = fan_of(volume, LEVEL)
     noise = np.full(K_MAX + 1, noise_sd**2 * BOX**2)
-    posterior = expectation(
+    posterior, frames = expectation(
         chunk_, [fan], noise, settings(), spacing_per_A=SPACING, backend=BACKEND
     )
-    return fit_scales(chunk_, posterior, fan, noise, SPACING, BACKEND)
+    return fit_scales(chunk_, posterior, frames, fan, BACKEND)
 
 
 def _images(

@@ -25,6 +25,7 @@ from helixnb.core.coherence import (
 from helixnb.core.fan import Fan
 from helixnb.core.scoring import (
     Chunk,
+    Frames,
     log_prior,
     make_frames,
     near_priors,
@@ -118,7 +119,7 @@ def expectation(
     *,
     spacing_per_A: float,
     backend: Backend,
-) -> Posterior:
+) -> tuple[Posterior, Frames]:
     """Posterior of every image of a chunk, from the coarsest fan to the finest.
 
     Parameters
@@ -138,7 +139,9 @@ def expectation(
 
     Returns
     -------
-    Posterior
+    posterior : Posterior
+    frames : Frames
+        Data of the posterior's cells.
     """
     level = fans[0].level
     xp = backend.xp
@@ -175,10 +178,13 @@ def expectation(
         else:
             kept = _survivors(state, mass, len(chunk), settings.pruned_mass, backend)
             cells = cells.take(kept).divided(fan.level, finer.level)
+    # In the order of cells, which are sorted by tilt.
+    kept = xp.sort(kept)
     found = _final_posterior(
         chunk, fans[-1], cells, tables, height, messages, mass, kept, log_mass, backend
     )
-    return replace(found, cells_scored=scored, poses_scored=poses, flops=flops)
+    found = replace(found, cells_scored=scored, poses_scored=poses, flops=flops)
+    return found, replace(frames, of_cell=frames.of_cell[kept])
 
 
 def _to_likelihood(
@@ -242,7 +248,6 @@ def _final_posterior(
 ) -> Posterior:
     """Keep the heaviest cells, normalised to probabilities."""
     xp = array_module(tables)
-    kept = xp.sort(kept)
     total = backend.group_sums(mass[kept], cells.image[kept], len(chunk))
     cells_kept = cells.take(kept)
     state = cells_kept.image * N_POLARITIES + cells_kept.polarity

@@ -18,7 +18,7 @@ from helixnb.backend import Backend
 from helixnb.backend.arrays import array_module
 from helixnb.core.expectation import Posterior
 from helixnb.core.fan import Fan
-from helixnb.core.scoring import Chunk, make_frames, reference_power, score_cells
+from helixnb.core.scoring import Chunk, Frames, reference_power, score_cells
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ class ScaleFit:
 def fit_scales(
     chunk: Chunk,
     posterior: Posterior,
+    frames: Frames,
     fan: Fan,
-    noise_power: NDArray[np.float64],
-    spacing_per_A: float,
     backend: Backend,
 ) -> ScaleFit:
     """Fit the scale of the reference to every image at its most probable pose.
@@ -53,12 +52,10 @@ def fit_scales(
         Images that the posterior belongs to; its scales take part in the model.
     posterior : Posterior
         Of the chunk on the finest level.
+    frames : Frames
+        Data of the posterior's cells.
     fan : Fan
         The reference on that level.
-    noise_power : ndarray of float64, shape (>= k_max + 1,)
-        Noise power of each ring.
-    spacing_per_A : float
-        One Fourier pixel, 1/A.
     backend : Backend
         Where it runs.
 
@@ -72,8 +69,7 @@ def fit_scales(
     best = order[xp.searchsorted(image[order], xp.arange(len(chunk)))]
     # Cells are scored sorted by tilt, so poses are taken after sorting.
     best = best[xp.argsort(posterior.cells.tilt[best], kind="stable")]
-    cells = posterior.cells.take(best)
-    frames = make_frames(chunk, cells, fan.level, noise_power, spacing_per_A, backend)
+    cells, frames = posterior.cells.take(best), frames.take(best)
     flat = xp.zeros(len(cells), np.float32)
     scores, _ = score_cells(cells, frames, fan, flat, 1.0, backend)
     weights = posterior.weights[best].reshape(len(cells), -1)

@@ -88,6 +88,12 @@ class Frames:
     power: NDArray[np.float32]
     of_cell: NDArray[np.int64]
 
+    def take(self, index: NDArray[np.integer]) -> Frames:
+        """Return the frames of some cells, one for each, and no others."""
+        frame = self.of_cell[index]
+        of_cell = array_module(frame).arange(len(frame))
+        return Frames(self.data[:, frame], self.power[:, frame], of_cell)
+
 
 def make_frames(
     chunk: Chunk,

@@ -274,7 +274,7 @@ def align_halves(
         fans = halves[half].fans
         chunk = run.load(members)
         with run.clock("E-step"):
-            posterior = expectation(
+            posterior, frames = expectation(
                 chunk,
                 fans,
                 run.noise_power,
@@ -282,14 +282,8 @@ def align_halves(
                 spacing_per_A=run.spacing_per_A,
                 backend=run.backend,
             )
-            fit = fit_scales(
-                chunk,
-                posterior,
-                fans[-1],
-                run.noise_power,
-                run.spacing_per_A,
-                run.backend,
-            )
+            fit = fit_scales(chunk, posterior, frames, fans[-1], run.backend)
+            del frames  # they take as much memory as those of the M-step
             found = summarise(chunk, posterior, fit, run.grid.cyclic, run.backend)
         run.clock.count("poses", posterior.poses_scored)
         run.clock.count("flops", posterior.flops)
