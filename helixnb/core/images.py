@@ -92,20 +92,23 @@ def padded_transforms(images: NDArray[np.float32], k_max: int) -> NDArray[np.com
     half = cropped // 2
     real = fourier.ifftshift(images, axes=(-2, -1))
     if cropped < box:
-        small = fourier.rfft2(real)  # (n, box, box // 2 + 1)
+        # Columns beyond the crop and, below, rows of zeros are not transformed.
+        small = fourier.rfft(real)[..., : cropped // 2 + 1]
         rows = xp.asarray(np.r_[0 : cropped - half, box - half : box])
-        small = small[:, rows, : cropped // 2 + 1]
+        small = fourier.fft(small, axis=-2)[:, rows]
         real = fourier.irfft2(small, (cropped, cropped))
     size = IMAGE_PADDING * cropped
     position = fourier.fftfreq(cropped) / IMAGE_PADDING
     taper = semicircle_transform(position, IMAGE_TAPS)
     real /= xp.asarray(np.multiply.outer(taper, taper).astype(np.float32))
-    padded = xp.zeros((len(images), size, size), np.float32)
+    wide = xp.zeros((len(images), cropped, size), np.float32)
     near = slice(0, cropped - half)
     far = slice(size - half, size)
     last = slice(cropped - half, cropped)
-    padded[:, near, near] = real[:, near, near]
-    padded[:, near, far] = real[:, near, last]
-    padded[:, far, near] = real[:, last, near]
-    padded[:, far, far] = real[:, last, last]
-    return xp.asarray(fourier.rfft2(padded), np.complex64)
+    wide[..., near] = real[..., near]
+    wide[..., far] = real[..., last]
+    spectrum = fourier.rfft(wide)
+    padded = xp.zeros((len(images), size, size // 2 + 1), np.complex64)
+    padded[:, near] = spectrum[:, near]
+    padded[:, far] = spectrum[:, last]
+    return xp.asarray(fourier.fft(padded, axis=-2, overwrite_x=True), np.complex64)
