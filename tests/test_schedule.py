@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from helixnb.backend import get_backend
+from helixnb.core.poses import Poses
 from helixnb.iteration.job import Job
-from helixnb.iteration.schedule import PATIENCE, Plan, ending, plan, releases_symmetry
+from helixnb.iteration.schedule import (
+    PATIENCE,
+    Ending,
+    Plan,
+    ending,
+    plan,
+    releases_symmetry,
+)
 from helixnb.iteration.state import State
 from helixnb.parameters import Parameters
 from helixnb.progress import Stopwatch
@@ -45,6 +53,7 @@ def _state(**values: Any) -> State:
     base = {
         "survey": replace(state.survey, half=half),
         "used": np.ones(N, bool),
+        "poses": replace(Poses.empty(N), log_evidence=np.full(N, 50.0)),
         "passes_left": None,
         "resolution_A": 5.0,
         "next_align_resolution_A": 5.0,
@@ -63,6 +72,11 @@ def _after(job: Job, **values: Any) -> State:
 def _plan(**values: Any) -> Plan:
     made = plan(_job(), _state())
     return replace(made, **({"used": np.ones(N, bool)} | values))
+
+
+def _ending(job: Job, state: State, made: Plan, reached_A: float) -> Ending:
+    """How far an iteration is from the end whose evidence is that of the one before."""
+    return ending(job, state, made, reached_A, state.mean_log_evidence)
 
 
 def test_shifts_are_limited_when_they_should_be() -> None:
@@ -124,11 +138,11 @@ def test_batches_are_whole_filaments_of_both_halves_and_grow() -> None:
 
 def test_it_ends_when_nothing_improves() -> None:
     job, waiting = _job(), PATIENCE - 1
-    stands = ending(job, _state(stalled=waiting), _plan(), 5.0)
+    stands = _ending(job, _state(stalled=waiting), _plan(), 5.0)
     assert stands == (5.0, PATIENCE, 0, False)
-    improves = ending(job, _state(stalled=waiting), _plan(), 4.9)
+    improves = _ending(job, _state(stalled=waiting), _plan(), 4.9)
     assert improves == (4.9, 0, None, False)
-    early = ending(job, _state(stalled=waiting - 1), _plan(), 5.0)
+    early = _ending(job, _state(stalled=waiting - 1), _plan(), 5.0)
     assert early == (5.0, waiting, None, False)
 
 
@@ -136,7 +150,7 @@ def test_going_up_and_down_is_no_improvement() -> None:
     """Each recovery from a chance setback used to count as one."""
     job, state = _job(), _state()
     for reached_A in (5.3, 5.0, 5.4):
-        end = ending(job, state, _plan(), reached_A)
+        end = _ending(job, state, _plan(), reached_A)
         state = replace(state, resolution_A=reached_A, **end._asdict())
     assert state.converged
 
@@ -144,39 +158,52 @@ def test_going_up_and_down_is_no_improvement() -> None:
 def test_slow_improvement_adds_up() -> None:
     job, state = _job(), _state()
     for reached_A in (4.97, 4.94):
-        end = ending(job, state, _plan(), reached_A)
+        end = _ending(job, state, _plan(), reached_A)
         state = replace(state, resolution_A=reached_A, **end._asdict())
     assert state.stalled == 0
     assert state.best_resolution_A == 4.94
 
 
+@pytest.mark.parametrize(
+    ("grown", "stalled"), [(1.01, PATIENCE), (1.03, 0), (0.9, PATIENCE)]
+)
+def test_it_goes_on_while_the_evidence_grows(grown: float, stalled: int) -> None:
+    state = _state(stalled=PATIENCE - 1)
+    reached = grown * state.mean_log_evidence
+    end = ending(_job(), state, _plan(), 5.0, reached)
+    assert end.stalled == stalled
+    assert (end.passes_left == 0) == (stalled == PATIENCE)
+    young = replace(state, bootstrapping=True)
+    assert ending(_job(), young, _plan(), 5.0, reached).stalled == PATIENCE
+
+
 def test_halves_that_share_a_reference_set_no_mark() -> None:
-    end = ending(_job(), _state(), _plan(bootstrapping=True), 4.0)
+    end = _ending(_job(), _state(), _plan(bootstrapping=True), 4.0)
     assert end == (np.inf, 0, None, False)
 
 
 def test_it_does_not_end_before_all_images_are_used() -> None:
     some = _plan(used=np.arange(N) < 100)
-    assert ending(_job(), _state(stalled=9), some, 5.0).passes_left is None
+    assert _ending(_job(), _state(stalled=9), some, 5.0).passes_left is None
 
 
 def test_extra_passes_and_limited_shifts_come_last() -> None:
     stalled = _state(stalled=PATIENCE)
     job = _job(extra_passes=2, limit_shifts="final")
-    assert ending(job, stalled, _plan(), 5.0).passes_left == 3
+    assert _ending(job, stalled, _plan(), 5.0).passes_left == 3
     for left in (3, 2, 1):
         state = _state(stalled=9, passes_left=left)
-        assert ending(job, state, _plan(final=True), 4.0).passes_left == left - 1
+        assert _ending(job, state, _plan(final=True), 4.0).passes_left == left - 1
 
 
 def test_low_resolution_is_given_time_but_not_for_ever() -> None:
     state = _state(stalled=PATIENCE, resolution_A=8.0)
     early, late = replace(state, iteration=9), replace(state, iteration=11)
-    assert ending(_job(), early, _plan(), 8.0).passes_left is None
-    assert ending(_job(), late, _plan(), 8.0).passes_left == 0
-    assert ending(_job(), late, _plan(), 8.0).given_up
+    assert _ending(_job(), early, _plan(), 8.0).passes_left is None
+    assert _ending(_job(), late, _plan(), 8.0).passes_left == 0
+    assert _ending(_job(), late, _plan(), 8.0).given_up
     longer = _job(max_low_resolution_iterations=30)
-    assert ending(longer, late, _plan(), 8.0).passes_left is None
+    assert _ending(longer, late, _plan(), 8.0).passes_left is None
 
 
 def test_what_was_given_up_goes_on_once_the_limit_is_raised() -> None:
@@ -188,7 +215,7 @@ def test_what_was_given_up_goes_on_once_the_limit_is_raised() -> None:
     longer = _job(max_low_resolution_iterations=24)
     made = plan(longer, ended)
     assert not made.final
-    assert ending(longer, ended, made, 7.0) == (7.0, 0, None, False)
+    assert _ending(longer, ended, made, 7.0) == (7.0, 0, None, False)
 
 
 def test_symmetry_is_released_once_structure_has_grown() -> None:
@@ -210,8 +237,8 @@ def test_an_edit_after_the_end_is_followed_until_it_stands_still_again() -> None
     edited = _job(mask="dynamic")
     made = plan(edited, ended)
     assert not made.final
-    assert ending(edited, ended, made, 4.5) == (4.5, 0, None, False)
-    assert ending(edited, ended, made, 5.0) == (5.0, PATIENCE + 1, 0, False)
+    assert _ending(edited, ended, made, 4.5) == (4.5, 0, None, False)
+    assert _ending(edited, ended, made, 5.0) == (5.0, PATIENCE + 1, 0, False)
 
 
 def test_what_the_pixels_can_hold_is_no_low_resolution() -> None:
@@ -220,7 +247,7 @@ def test_what_the_pixels_can_hold_is_no_low_resolution() -> None:
         job, particles=SimpleNamespace(**(vars(job.particles) | {"pixel_size_A": 4.0}))
     )
     nyquist = _state(stalled=PATIENCE, resolution_A=8.5)
-    assert ending(coarse, nyquist, _plan(), 8.5).passes_left == 0
+    assert _ending(coarse, nyquist, _plan(), 8.5).passes_left == 0
 
 
 def test_regrowing_waits_until_the_symmetry_has_settled() -> None:

@@ -111,7 +111,8 @@ def _next_state(job: Job, state: State) -> State:
     scores, symmetry = refine_symmetry(job, state.survey, blind, estimate, reached)
     if schedule.releases_symmetry(job, state, iteration):
         symmetry = None
-    ending = schedule.ending(job, state, plan, reached)
+    evidence = float(poses.log_evidence[plan.used].mean())
+    ending = schedule.ending(job, state, plan, reached, evidence)
     crossed = None
     if ending.passes_left == 0 and not parameters.dihedral:
         crossed = polarity_by_the_other_half(job, state, plan, priors)

@@ -47,6 +47,10 @@ PATIENCE = 3
 GAIN = 0.01
 """Relative improvement of the resolution that counts as one."""
 
+EVIDENCE_GAIN = 0.02
+"""Relative growth of the log evidence that counts as one: poses may still find their
+places while the resolution, of a fibril for example, stands still."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -268,7 +272,7 @@ class Ending(NamedTuple):
     best_resolution_A : float
         What the next iteration has to improve on.
     stalled : int
-        Iterations since the resolution last improved.
+        Iterations since the resolution or the evidence last improved.
     passes_left : int or None
         Final passes still to make, 0 at the end; None while it improves.
     given_up : bool
@@ -281,7 +285,9 @@ class Ending(NamedTuple):
     given_up: bool
 
 
-def ending(job: Job, state: State, made: Plan, reached_A: float) -> Ending:
+def ending(
+    job: Job, state: State, made: Plan, reached_A: float, log_evidence: float
+) -> Ending:
     """Tell how far a refinement is from its end.
 
     Parameters
@@ -294,6 +300,8 @@ def ending(job: Job, state: State, made: Plan, reached_A: float) -> Ending:
         What the iteration did.
     reached_A : float
         Resolution it came to.
+    log_evidence : float
+        Mean over its images.
 
     Returns
     -------
@@ -303,7 +311,11 @@ def ending(job: Job, state: State, made: Plan, reached_A: float) -> Ending:
     # recovery would pass for progress.
     better = reached_A < state.best_resolution_A * (1 - GAIN)
     best_A = reached_A if better else state.best_resolution_A
-    stalled = 0 if better else state.stalled + 1
+    before = state.mean_log_evidence
+    grows = log_evidence > before + EVIDENCE_GAIN * abs(before)
+    # In the bootstrap the evidence is of another kind (`likelihood_power`).
+    still = not better and (state.bootstrapping or not grows)
+    stalled = state.stalled + 1 if still else 0
     if made.bootstrapping:  # the halves are not independent yet
         best_A, stalled = np.inf, 0
     if made.final and state.passes_left is not None:

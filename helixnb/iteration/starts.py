@@ -98,7 +98,7 @@ def best_start(
             title = f"start {number + 1} of {n}, iteration {i + 1} of {last}"
             report = _titled(job.progress, title)
             trial = step(trial, job.particles, parameters, job.backend, report)
-        evidence = float(trial.poses.log_evidence[trial.used].mean())
+        evidence = trial.mean_log_evidence
         if evidence > most:
             best, most = trial, evidence
     return replace(state, half_maps=best.half_maps, references=best.references)

@@ -147,7 +147,7 @@ class State:
         Finest so far, which an iteration has to improve on by 1 %; infinite before the
         halves are independent.
     stalled : int
-        Iterations since the resolution last improved.
+        Iterations since the resolution or the evidence last improved.
     passes_left : int or None
         Final passes still to make, 0 at the end; None while it improves.
     given_up : bool
@@ -204,6 +204,11 @@ class State:
     def converged(self) -> bool:
         """Whether it ended because nothing improves any more."""
         return self.ended and not self.given_up
+
+    @property
+    def mean_log_evidence(self) -> float:
+        """Mean log evidence of the images of this iteration."""
+        return float(self.poses.log_evidence[self.used].mean())
 
     @property
     def twist_deg(self) -> float:
