@@ -207,7 +207,9 @@ class State:
 
     @property
     def mean_log_evidence(self) -> float:
-        """Mean log evidence of the images of this iteration."""
+        """Mean log evidence of the images of this iteration; nan before the first."""
+        if not self.used.any():
+            return float("nan")
         return float(self.poses.log_evidence[self.used].mean())
 
     @property
