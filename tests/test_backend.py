@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import helixnb
 from helixnb.backend import devices, get_backend
@@ -227,6 +228,37 @@ def test_map_uses_more_than_one_thread_where_there_are_cores() -> None:
         pytest.skip("only one core")
     meet = threading.Barrier(2, timeout=5)
     assert sum(1 for _ in BACKEND.map(lambda _: meet.wait(), range(2))) == 2
+
+
+def test_blas_keeps_to_one_thread_as_long_as_anybody_maps() -> None:
+    begun, go_on, backend = threading.Event(), threading.Event(), get_backend("cpu")
+
+    def hold(_: int) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    def blas_threads(_: int = 0) -> set[int]:
+        libraries = threadpool_info()
+        return {one["num_threads"] for one in libraries if one["user_api"] == "blas"}
+
+    other = threading.Thread(target=lambda: list(backend.map(hold, [0])))
+
+    def items() -> Iterator[int]:
+        yield 0
+        go_on.set()
+        other.join(10)
+        yield 1
+
+    def set_to_two() -> None:
+        threadpool_limits(2)
+
+    setting = threading.Thread(target=set_to_two)
+    setting.start()
+    setting.join()
+    other.start()
+    begun.wait(10)
+    assert list(backend.map(blas_threads, items())) == [{1}, {1}]
+    assert blas_threads() == {2}
 
 
 def test_map_raises_what_an_item_raised() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,56 @@ _CHUNKS = 8
 """Chunks that a set is parted into at least, if they have `_FEWEST_IMAGES` each."""
 
 _FEWEST_IMAGES = 32
+
+
+class _OneThread:
+    """Keep BLAS to one thread for as long as anybody asks for it.
+
+    Its number of threads is one of the whole process, and who sets it for a while sets
+    it back at the end: an iteration would go on with several in each of its workers,
+    which then wait for each other, once a plot computed beside it was done.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asking = 0
+        self._limits: threadpool_limits | None = None
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Ask for it."""
+        with self._lock:
+            self._asking += 1
+            if self._limits is None:
+                self._from_a_thread(self._set)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asking -= 1
+                if not self._asking:
+                    self._from_a_thread(self._restore)
+
+    def _set(self) -> None:
+        self._limits = threadpool_limits(1)
+
+    def _restore(self) -> None:
+        if self._limits is not None:
+            self._limits.restore_original_limits()
+            self._limits = None
+
+    @staticmethod
+    def _from_a_thread(change: Callable[[], None]) -> None:
+        """Make a change from a thread of its own.
+
+        As long as the thread lives that made one, threadpoolctl ignores all others.
+        """
+        thread = threading.Thread(target=change)
+        thread.start()
+        thread.join()
+
+
+_ONE_THREAD = _OneThread()
 
 
 class CPU(Loops):
@@ -106,7 +157,7 @@ class CPU(Loops):
             `function(item)` for each item.
         """
         with (
-            threadpool_limits(1),
+            _ONE_THREAD.asked(),
             ThreadPoolExecutor(self.workers) as threads,
         ):
             yield from in_order(threads, self.workers, function, items)
