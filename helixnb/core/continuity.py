@@ -30,8 +30,7 @@ _LEAST_PLACES = 3
 """A line through two places tells nothing."""
 
 _FITS = 2
-"""Straight lines fitted after the search, each through what the one before agrees with;
-a third changes nothing."""
+"""Straight lines fitted after the search, each through what the one before left in."""
 
 
 @dataclass(frozen=True)

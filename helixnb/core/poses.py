@@ -93,6 +93,16 @@ class Poses:
         for f in fields(self):
             getattr(self, f.name)[index] = getattr(poses, f.name)
 
+    def mean_log_evidence(self, used: NDArray[np.bool_]) -> float:
+        """Mean log evidence of some images; nan for none.
+
+        Parameters
+        ----------
+        used : ndarray of bool, shape (n,)
+            Marks the images.
+        """
+        return float(self.log_evidence[used].mean()) if used.any() else float("nan")
+
     @property
     def rot_deg(self) -> NDArray[np.float64]:
         """RELION's rot, in (-180, 180]."""

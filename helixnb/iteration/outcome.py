@@ -56,9 +56,9 @@ def outcome(state: State, parameters: Parameters) -> Outcome:
         why = f"The resolution has not come below {LOW_RESOLUTION_A:g} A"
         if state.stalled:
             since = "iteration" if state.stalled == 1 else f"{state.stalled} iterations"
-            why = f"{why}, and has not improved in the last {since}"
+            why = f"{why}; it and the evidence have not improved in the last {since}"
         else:
-            why = f"{why}, but was still improving"
+            why = f"{why}, but the map was still improving"
     elif 0 < parameters.max_iterations <= state.iteration:
         limit, value = "max_iterations", parameters
         why = "The map may still improve"

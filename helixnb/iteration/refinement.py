@@ -111,7 +111,7 @@ def _next_state(job: Job, state: State) -> State:
     scores, symmetry = refine_symmetry(job, state.survey, blind, estimate, reached)
     if schedule.releases_symmetry(job, state, iteration):
         symmetry = None
-    evidence = float(poses.log_evidence[plan.used].mean())
+    evidence = poses.mean_log_evidence(plan.used)
     ending = schedule.ending(job, state, plan, reached, evidence)
     crossed = None
     if ending.passes_left == 0 and not parameters.dihedral:

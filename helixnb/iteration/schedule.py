@@ -42,7 +42,7 @@ SHORT_REACH = 10
 settled; with fewer, structure does not grow out of the first density reliably."""
 
 PATIENCE = 3
-"""Iterations without a better resolution after which a refinement stands still."""
+"""Iterations without a gain of either kind after which a refinement stands still."""
 
 GAIN = 0.01
 """Relative improvement of the resolution that counts as one."""

@@ -208,9 +208,7 @@ class State:
     @property
     def mean_log_evidence(self) -> float:
         """Mean log evidence of the images of this iteration; nan before the first."""
-        if not self.used.any():
-            return float("nan")
-        return float(self.poses.log_evidence[self.used].mean())
+        return self.poses.mean_log_evidence(self.used)
 
     @property
     def twist_deg(self) -> float:
