@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from helixnb.core import ctf
 from helixnb.core import fan as fan_module
 from helixnb.core.coherence import CoherenceModel
-from helixnb.core.expectation import Posterior, _survivors, expectation
+from helixnb.core.expectation import Posterior, _heaviest, _survivors, expectation
 from helixnb.core.halfplane import HalfPlane
 from helixnb.core.poses import summarise
 from helixnb.core.scoring import (
@@ -474,6 +474,21 @@ def test_finer_steps_in_one_band_keep_the_scale_of_each_polarity(
     np.testing.assert_allclose(
         _dense(found, 3), _dense(expected, 3), atol=1e-5 * expected.weights.max()
     )
+
+
+@pytest.mark.parametrize("pruned", [0.0, 1e-3, 0.2])
+def test_the_fewest_cells_hold_all_but_the_pruned_mass(
+    pruned: float, rng: np.random.Generator
+) -> None:
+    image = rng.integers(0, 5, 300).astype(np.int32)
+    mass = rng.lognormal(0, 6, 300)
+    expected = []
+    for one in range(5):
+        lightest_first = np.flatnonzero(image == one)[mass[image == one].argsort()]
+        behind = mass[lightest_first].cumsum() < pruned * mass[image == one].sum()
+        expected.extend(lightest_first[~behind])
+    found = _heaviest(image, mass, 5, pruned, BACKEND)
+    assert sorted(found) == sorted(expected)
 
 
 def test_a_low_band_drops_a_polarity_only_when_it_is_out_of_the_question() -> None:

@@ -338,9 +338,12 @@ def _heaviest(
 ) -> NDArray[np.int64]:
     """Fewest cells of each image that leave at most `pruned_mass` behind."""
     xp = array_module(mass)
-    order = xp.lexsort(xp.stack([-mass, image]))
-    sorted_image, sorted_mass = image[order], mass[order]
     total = backend.group_sums(mass, image, n_images)
+    # All cells this light together are less than that: most need not be sorted.
+    share = pruned_mass * total / xp.maximum(xp.bincount(image, minlength=n_images), 1)
+    heavy = xp.flatnonzero(mass >= share[image])
+    order = heavy[xp.lexsort(xp.stack([-mass[heavy], image[heavy]]))]
+    sorted_image, sorted_mass = image[order], mass[order]
     before = xp.cumsum(sorted_mass) - sorted_mass
     first = xp.searchsorted(sorted_image, sorted_image)
     before = before - before[first]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend.arrays import array_module
+
+_Float = TypeVar("_Float", bound=np.floating)
 
 FILAMENT_EDGE_A = 8.0
 """Width of the soft edge of a filament across its axis."""
@@ -16,7 +18,7 @@ AXIAL_EDGE = 0.1
 """Width of soft ends along the axis, over the length of the map."""
 
 
-def soft_step(distance: NDArray[np.floating], edge: float) -> NDArray[np.float64]:
+def soft_step(distance: NDArray[_Float], edge: float) -> NDArray[_Float]:
     """Cosine edge: 1 where distance <= 0, 0 beyond `edge`.
 
     Parameters
@@ -28,11 +30,11 @@ def soft_step(distance: NDArray[np.floating], edge: float) -> NDArray[np.float64
 
     Returns
     -------
-    ndarray of float64, same shape
+    ndarray, same shape and type
     """
     xp = array_module(distance)
-    part = xp.clip(xp.asarray(distance, np.float64) / edge, 0, 1)
-    step: NDArray[np.float64] = 0.5 * (1 + xp.cos(np.pi * part))
+    part = xp.clip(distance / distance.dtype.type(edge), 0, 1)
+    step: NDArray[_Float] = 0.5 * (1 + xp.cos(np.pi * part))
     return step
 
 
