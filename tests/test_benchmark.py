@@ -7,6 +7,7 @@ thread and the shortest of several runs, so that a busy machine does not fail th
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,18 +34,29 @@ def _spin(seconds: float) -> None:
         pass
 
 
-def test_a_stage_inside_another_counts_as_its_own() -> None:
+def test_a_stage_inside_another_counts_as_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = {"wall": 100.0, "cpu": 7.0}
+    fake = SimpleNamespace(
+        perf_counter=lambda: now["wall"], process_time=lambda: now["cpu"]
+    )
+    monkeypatch.setattr("helixnb.progress.time", fake)
+
+    def work(wall: float, cpu: float) -> None:
+        now["wall"] += wall
+        now["cpu"] += cpu
+
     clock = Stopwatch()
     with clock("outer"):
-        _spin(0.02)
+        work(2, 3)
         with clock("inner"):
-            _spin(0.05)
+            work(5, 8)
         with clock("inner"):
-            _spin(0.01)
-    assert clock.cpu_seconds["outer"] == pytest.approx(0.02, abs=0.01)
-    assert clock.cpu_seconds["inner"] == pytest.approx(0.06, abs=0.01)
-    assert clock.seconds["outer"] >= 0.02
-    assert clock.seconds["inner"] >= 0.06
+            work(1, 1)
+        work(0.5, 0.25)
+    assert clock.seconds == {"inner": 6, "outer": 2.5}
+    assert clock.cpu_seconds == {"inner": 9, "outer": 3.25}
 
 
 def test_cpu_time_is_that_of_the_thread_and_of_all_in_the_first_one() -> None:
