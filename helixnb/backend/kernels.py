@@ -3,9 +3,15 @@
 Each runs in one thread and leaves the interpreter free, so that chunks of images are
 worked on side by side. They are compiled at first use and cached on disk. Many small
 matrix products go to the same BLAS as NumPy's, at half the cost of calls from Python.
+
+Somebody waits for the compiler once. Plain loops over numbers, functions of `math` and
+one layout of each array compile fastest; assigning a slice to a slice takes seconds,
+for the text of the error that it might raise.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -13,8 +19,13 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401
 from numba import njit
 
+inner = njit(  # type: ignore[call-overload]  # the last two are not in its stubs
+    fastmath=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
+"""Compile a function that only compiled ones call; a way in from Python costs time."""
 
-@njit(nogil=True, fastmath=True, cache=True)
+
+@inner
 def sine(turns):  # type: ignore[no-untyped-def]
     """Sine of an angle in turns to 1e-7, by its series: a call would stay scalar."""
     r = turns - np.floor(turns + 0.5)
@@ -32,31 +43,21 @@ def sine(turns):  # type: ignore[no-untyped-def]
     return x + x * s * series
 
 
-@njit(nogil=True, fastmath=True, cache=True)
+@inner
 def _waves(angle, waves):  # type: ignore[no-untyped-def]
     """Write exp(i m angle) for m = -m_max..m_max, by recurrence."""
     m_max = waves.shape[0] // 2
-    step = complex(np.cos(angle), np.sin(angle))
+    step = complex(math.cos(angle), math.sin(angle))
     wave = complex(1.0, 0.0)
     waves[m_max] = wave
     for m in range(1, m_max + 1):
         wave *= step
-        waves[m_max + m], waves[m_max - m] = wave, np.conj(wave)
-
-
-@njit(nogil=True, fastmath=True, cache=True)
-def _signs(n_m, cyclic):  # type: ignore[no-untyped-def]
-    """(-1)^n for n = cyclic m, m = -m_max..m_max."""
-    signs = np.ones(n_m, np.float32)
-    for m in range(n_m):
-        if ((m - n_m // 2) * cyclic) & 1:
-            signs[m] = -1
-    return signs
+        waves[m_max + m], waves[m_max - m] = wave, wave.conjugate()
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def gather(  # type: ignore[no-untyped-def]
-    harmonics, oversampling, cyclic, tilt, k_max, table, fan
+    harmonics, oversampling, cyclic, tilt, k_max, table, signs, fan
 ):
     """Windowed sinc along Z, then along R, then the phase exp(i n beta).
 
@@ -65,22 +66,25 @@ def gather(  # type: ignore[no-untyped-def]
     n_z, n_r, n_m = harmonics.shape
     steps = table.shape[0] - 1
     taps = table.shape[1]
-    signs, waves = _signs(n_m, cyclic), np.empty(n_m, np.complex64)
-    line = np.empty(n_m, np.complex64)
+    plane = np.empty((n_r, n_m), np.complex64)
+    line, waves = np.empty(n_m, np.complex64), np.empty(n_m, np.complex64)
     for v in range(k_max + 1):
-        z = v * np.cos(tilt) * oversampling
-        z0 = int(np.floor(z))
+        z = v * math.cos(tilt) * oversampling
+        z0 = math.floor(z)
         wz = table[int((z - z0) * steps + 0.5)]
-        lateral = -v * np.sin(tilt)
-        reach = int(np.sqrt(k_max * k_max - v * v))
-        outermost = int(np.hypot(reach, lateral) * oversampling) + taps // 2 + 1
-        plane = np.zeros((min(n_r, outermost), n_m), np.complex64)
+        lateral = -v * math.sin(tilt)
+        reach = int(math.sqrt(k_max * k_max - v * v))
+        outermost = int(math.hypot(reach, lateral) * oversampling) + taps // 2 + 1
+        n_used = min(n_r, outermost)
+        for r in range(n_used):
+            for m in range(n_m):
+                plane[r, m] = 0
         for j in range(taps):
             zj = z0 + j - (taps // 2 - 1)
             w = wz[j]
             if w == 0 or abs(zj) >= n_z:
                 continue
-            for r in range(len(plane)):
+            for r in range(n_used):
                 source = harmonics[abs(zj), r]
                 if zj >= 0:
                     for m in range(n_m):
@@ -88,12 +92,13 @@ def gather(  # type: ignore[no-untyped-def]
                 else:
                     # F_n(R, -Z) = (-1)^n conj(F_{-n}(R, Z)).
                     for m in range(n_m):
-                        plane[r, m] += w * signs[m] * np.conj(source[n_m - 1 - m])
+                        plane[r, m] += w * signs[m] * source[n_m - 1 - m].conjugate()
         for u in range(reach + 1):
-            radius = np.hypot(u, lateral) * oversampling
-            r0 = int(np.floor(radius))
+            radius = math.hypot(u, lateral) * oversampling
+            r0 = math.floor(radius)
             wr = table[int((radius - r0) * steps + 0.5)]
-            line[:] = 0
+            for m in range(n_m):
+                line[m] = 0
             for i in range(taps):
                 ri = r0 + i - (taps // 2 - 1)
                 w = wr[i]
@@ -107,39 +112,40 @@ def gather(  # type: ignore[no-untyped-def]
                     # F_n(-R, Z) = (-1)^n F_n(R, Z).
                     for m in range(n_m):
                         line[m] += w * signs[m] * source[m]
-            _waves(np.arctan2(lateral, u) * cyclic, waves)
+            _waves(math.atan2(lateral, u) * cyclic, waves)
             right, left = fan[v, k_max + u], fan[v, k_max - u]
             for m in range(n_m):
-                left[m] = line[m] * signs[m] * np.conj(waves[m])
+                left[m] = line[m] * signs[m] * waves[m].conjugate()
             # Last, for they are the same column where u is 0.
             for m in range(n_m):
                 right[m] = line[m] * waves[m]
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-def]
+def scatter(  # type: ignore[no-untyped-def]
+    accumulator, fan, cyclic, tilt, table, signs
+):
     """Transpose of `gather`: rows along R in turn, then along Z by order."""
     n_z, n_r, n_m = accumulator.shape
     k_max = n_z - 1
     steps = table.shape[0] - 1
     taps = table.shape[1]
     planes = np.zeros((k_max + 1, n_r, n_m), np.complex64)
-    signs, waves = _signs(n_m, cyclic), np.empty(n_m, np.complex64)
-    turned = np.empty(n_m, np.complex64)
+    turned, waves = np.empty(n_m, np.complex64), np.empty(n_m, np.complex64)
     for v in range(k_max + 1):
         plane = planes[v]
-        for u in range(int(np.sqrt(k_max * k_max - v * v)) + 1):
-            lateral = -v * np.sin(tilt)
-            radius = np.hypot(u, lateral)
-            r0 = int(np.floor(radius))
+        for u in range(int(math.sqrt(k_max * k_max - v * v)) + 1):
+            lateral = -v * math.sin(tilt)
+            radius = math.hypot(u, lateral)
+            r0 = math.floor(radius)
             wr = table[int((radius - r0) * steps + 0.5)]
-            _waves(-np.arctan2(lateral, u) * cyclic, waves)
+            _waves(-math.atan2(lateral, u) * cyclic, waves)
             right, left = fan[v, k_max + u], fan[v, k_max - u]
             for m in range(n_m):
                 turned[m] = right[m] * waves[m]
             if u > 0:
                 for m in range(n_m):
-                    turned[m] += left[m] * signs[m] * np.conj(waves[m])
+                    turned[m] += left[m] * signs[m] * waves[m].conjugate()
             for i in range(taps):
                 ri = r0 + i - (taps // 2 - 1)
                 w = wr[i]
@@ -154,8 +160,8 @@ def scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-d
                         target[m] += w * signs[m] * turned[m]
     for r in range(n_r):
         for v in range(k_max + 1):
-            z = v * np.cos(tilt)
-            z0 = int(np.floor(z))
+            z = v * math.cos(tilt)
+            z0 = math.floor(z)
             wz = table[int((z - z0) * steps + 0.5)]
             source = planes[v, r]
             for j in range(taps):
@@ -169,7 +175,7 @@ def scatter(accumulator, fan, cyclic, tilt, table):  # type: ignore[no-untyped-d
                         target[m] += w * source[m]
                 else:
                     for m in range(n_m):
-                        target[m] += w * signs[m] * np.conj(source[n_m - 1 - m])
+                        target[m] += w * signs[m] * source[n_m - 1 - m].conjugate()
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -198,24 +204,27 @@ def real_rows(values, of_pairs, of_values, out):  # type: ignore[no-untyped-def]
         first, last = of_values[v], of_values[v + 1]
         if pairs == 0:
             continue
-        source = values[first:last].reshape(-1, pairs)
-        matrix = out[4 * first : 4 * last].reshape(2, pairs, -1)
+        columns = (last - first) // pairs
         factor = np.float32(2 if v else 1)
         for p in range(pairs):
-            upper, lower = matrix[0, p], matrix[1, p]
-            for column in range(source.shape[0]):
-                value = factor * source[column, p]
+            begin = 4 * first + 2 * columns * p
+            upper = out[begin : begin + 2 * columns]
+            begin += 2 * columns * pairs
+            lower = out[begin : begin + 2 * columns]
+            for column in range(columns):
+                value = factor * values[first + column * pairs + p]
                 upper[2 * column], upper[2 * column + 1] = value.real, -value.imag
                 lower[2 * column], lower[2 * column + 1] = value.imag, value.real
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def shifted_products(  # type: ignore[no-untyped-def]
-    matrices, of_pairs, of_values, data, frame, phase, shift, moved, out
+    matrices, of_pairs, of_values, data, frame, phase, shift, moved, parts, out
 ):
     """Multiply the matrix of each row with that row of all moved frames.
 
-    A row is moved just before it is multiplied, while it fits into the cache.
+    A row is moved just before it is multiplied, while it fits into the cache; `parts`
+    are `moved` as real and imaginary parts in turn.
     """
     k_max, n = len(data) - 1, len(frame)
     for v in range(len(data)):
@@ -225,16 +234,16 @@ def shifted_products(  # type: ignore[no-untyped-def]
         height = 2 * (of_pairs[v + 1] - of_pairs[v])
         columns = (last - first) // (2 * height)
         begin = k_max - columns // 2
-        row = moved[: n * columns].reshape(n, columns)
         for i in range(n):
             source = data[v, frame[i], begin : begin + columns]
             turn = phase[shift[i], begin : begin + columns]
-            to = row[i]
+            to = moved[i * columns : (i + 1) * columns]
             for column in range(to.shape[0]):
                 to[column] = source[column] * turn[column]
         matrix = matrices[first:last].reshape(height, 2 * columns)
         of_row = out[2 * of_pairs[v] : 2 * of_pairs[v + 1]]
-        np.dot(matrix, row.view(np.float32).T, of_row)
+        row = parts[: 2 * n * columns].reshape(n, 2 * columns)
+        np.dot(matrix, row.T, of_row)
 
 
 @njit(nogil=True, cache=True)
@@ -244,14 +253,18 @@ def pool_orders(amplitudes, start, rows, phase, out):  # type: ignore[no-untyped
     most = 0
     for m in range(n_orders):
         most = max(most, start[m + 1] - start[m])
-    gathered = np.empty((most, n_cells), amplitudes.dtype)
+    gathered = np.empty((most, n_cells), np.float32)
     for m in range(n_orders):
         first, n = start[m], start[m + 1] - start[m]
         if n == 0:
-            out[m] = 0
+            for i in range(width):
+                for cell in range(n_cells):
+                    out[m, i, cell] = 0
             continue
         for i in range(n):
-            gathered[i] = amplitudes[rows[first + i]]
+            source, to = amplitudes[rows[first + i]], gathered[i]
+            for cell in range(n_cells):
+                to[cell] = source[cell]
         factors = phase[first * width : (first + n) * width].reshape(width, n)
         np.dot(factors, gathered[:n], out[m])
 
@@ -297,7 +310,7 @@ def shell_products(first, second, shell, last, out):  # type: ignore[no-untyped-
             out[0, k] += twice * aa
             out[1, k] += twice * bb
             out[2, k] += twice * (a.real * b.real + a.imag * b.imag)
-            out[3, k] += twice * np.sqrt(aa * bb)
+            out[3, k] += twice * math.sqrt(aa * bb)
             out[4, k] += twice * aa * bb
 
 
@@ -315,14 +328,14 @@ def sum_over_lags(table, turn, climb, weight, out):  # type: ignore[no-untyped-d
     first = np.empty(n_rise, np.int64)
     for lag in range(n_lags):
         for j in range(n_rise):
-            first[j] = int(np.floor(climb[lag, j]))
+            first[j] = math.floor(climb[lag, j])
             _spline_taps(climb[lag, j] - first[j], taps[j])
             for i in range(4):
                 taps[j, i] *= weight[lag, j]
         low, high = first[0], first[n_rise - 1] + 4
         w = np.empty(4, table.dtype)
         for t in range(n_twist):
-            top = int(np.floor(turn[lag, t]))
+            top = math.floor(turn[lag, t])
             _spline_taps(turn[lag, t] - top, w)
             for c in range(low, high):
                 row[c] = (

@@ -73,7 +73,7 @@ class Loops(Products):
         power = np.zeros(shape, np.float32)
         turning.turn_frames(
             transforms,
-            transforms.view(np.float32),
+            transforms.view(np.float32).reshape(len(transforms), -1),
             image,
             np.deg2rad(psi_deg),
             contrast,
@@ -117,8 +117,8 @@ class Loops(Products):
         -------
         ndarray of complex64, shape (n_rows, n_columns, n_m)
         """
-        shape = (k_max + 1, 2 * k_max + 1, harmonics.shape[2])
-        fan = np.zeros(shape, np.complex64)
+        n_m = harmonics.shape[2]
+        fan = np.zeros((k_max + 1, 2 * k_max + 1, n_m), np.complex64)
         kernels.gather(
             harmonics,
             oversampling,
@@ -126,6 +126,7 @@ class Loops(Products):
             np.deg2rad(tilt_offset_deg),
             k_max,
             _FAN_TABLE,
+            _signs(n_m, cyclic),
             fan,
         )
         return fan
@@ -156,6 +157,7 @@ class Loops(Products):
             cyclic,
             np.deg2rad(tilt_offset_deg),
             _FAN_TABLE,
+            _signs(accumulator.shape[2], cyclic),
         )
 
     def unfold_azimuths(
@@ -318,6 +320,14 @@ class Loops(Products):
         weights *= messages.reshape(-1, *tables.shape[1:])[state]
         weights *= share[:, None, None]
         return weights
+
+
+def _signs(n_m: int, cyclic: int) -> NDArray[np.float32]:
+    """Signs (-1)^n for n = cyclic m, m = -m_max..m_max."""
+    signs = np.ones(n_m, np.float32)
+    if cyclic % 2:
+        signs[(n_m // 2 + 1) % 2 :: 2] = -1
+    return signs
 
 
 def _runs(chosen: NDArray[np.bool_], longest: int) -> Iterator[slice]:

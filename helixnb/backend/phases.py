@@ -7,13 +7,14 @@ be sent. Of two components that are each other's conjugate, the first one decide
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
 from helixnb.backend.arrays import device_of
-from helixnb.backend.kernels import sine
+from helixnb.backend.kernels import inner, sine
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -44,7 +45,7 @@ def random_phases(spectrum: Any, start: int, seed: int) -> Any:
     return out
 
 
-@njit(nogil=True, cache=True)
+@inner
 def _bits(seed, place):  # type: ignore[no-untyped-def]
     """Sixty-four random bits of a place."""
     z = seed + (np.uint64(place) + np.uint64(1)) * GOLDEN
@@ -53,10 +54,10 @@ def _bits(seed, place):  # type: ignore[no-untyped-def]
     return z ^ (z >> np.uint64(31))
 
 
-@njit(nogil=True, fastmath=True, cache=True)
+@inner
 def _turned(value, turns):  # type: ignore[no-untyped-def]
     """Complex number of the same size and a phase in turns."""
-    size = np.sqrt(value.real * value.real + value.imag * value.imag)
+    size = math.sqrt(value.real * value.real + value.imag * value.imag)
     return complex(size * sine(turns + np.float32(0.25)), size * sine(turns))
 
 
@@ -81,9 +82,9 @@ def _randomise(spectrum, start, seed, out):  # type: ignore[no-untyped-def]
             # The first plane, and the last one of an even box, hold their own mates.
             mate = ((box - z) % box * box + (box - y) % box) * width
             for x in (0, box // 2 if box % 2 == 0 else 0):
-                if x >= first and mate < row:
-                    turns = np.float32(_bits(seed, mate + x) >> np.uint64(40)) * step
-                    to[x] = _turned(of[x], -turns)
-                elif x >= first and mate == row:
-                    half = np.float32(_bits(seed, row + x) >> np.uint64(63))
-                    to[x] = _turned(of[x], half * np.float32(0.5))
+                if x >= first and mate <= row:
+                    bits = _bits(seed, mate + x)
+                    turns = -np.float32(bits >> np.uint64(40)) * step
+                    if mate == row:
+                        turns = np.float32(bits >> np.uint64(63)) * np.float32(0.5)
+                    to[x] = _turned(of[x], turns)

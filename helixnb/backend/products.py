@@ -116,11 +116,12 @@ class Products:
             Real and imaginary parts of pairs, where `rows` says; scratch.
         """
         n = len(frame)
-        moved = self.scratch("moved", (2 * data.shape[2] * n,)).view(np.complex64)
+        moved = self.scratch("moved", (2 * data.shape[2] * n,))
         out = self.scratch("amplitudes", (rows.n_amplitudes, n))
         starts = rows.row_start, rows.value_start
+        cells = frame, phase, shift
         kernels.shifted_products(
-            matrices, *starts, data, frame, phase, shift, moved, out
+            matrices, *starts, data, *cells, moved.view(np.complex64), moved, out
         )
         return out
 

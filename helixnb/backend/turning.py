@@ -7,6 +7,7 @@ words (`_weighted`), turning takes little more than half the time.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from helixnb.backend.kernels import sine
+from helixnb.backend.kernels import inner, sine
 
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _LOOSE = ("fast",)
@@ -91,23 +92,23 @@ def turn_frames(  # type: ignore[no-untyped-def]
 ):
     """Gather with the image kernel, whose width is 4; out is (data, power).
 
-    `parts` are the transforms as real and imaginary parts in turn. Negative kx come
-    from the conjugate half.
+    `parts` are the transforms as real and imaginary parts in turn, one line for each
+    image. Negative kx come from the conjugate half.
     """
     data, power = out
     steps = table.shape[0] - 1
-    shape = parts.shape[1], np.uint64(parts.shape[2])
+    shape = transforms.shape[1], np.uint64(2 * transforms.shape[2])
     scale2 = spacing * spacing
     factor = np.empty(2 * k_max + 1, np.float32)
     for f in range(len(image)):
         source = np.uint64(image[f])
-        own = parts[source].reshape(-1)
+        own = parts[source]
         # Astigmatism without the angle; phases in turns.
         mean, cos_2a, sin_2a, k2, k4, constant = contrast[source]
         first = k2 * scale2 / (2 * np.pi)
         second = k4 * scale2 * scale2 / (2 * np.pi)
         offset = constant / (2 * np.pi)
-        sin_psi, cos_psi = np.sin(psi[f]), np.cos(psi[f])
+        sin_psi, cos_psi = math.sin(psi[f]), math.cos(psi[f])
         for v in range(k_max + 1):
             weight, energy = whitening[v], power[v, f]
             for column in range(factor.shape[0]):
@@ -120,7 +121,7 @@ def turn_frames(  # type: ignore[no-untyped-def]
                 factor[column] = ctf * weight[column]
                 energy[column] = ctf * ctf * weight[column]
             frame = data[v, f]
-            reach = int(np.sqrt(k_max * k_max - v * v))
+            reach = int(math.sqrt(k_max * k_max - v * v))
             for column in range(k_max - reach, k_max + reach + 1):
                 u = column - k_max
                 kx = 2.0 * (sin_psi * u - cos_psi * v)
@@ -128,7 +129,7 @@ def turn_frames(  # type: ignore[no-untyped-def]
                 sign = np.float32(-1.0)
                 if kx < 0:
                     kx, ky, sign = -kx, -ky, np.float32(1.0)
-                x, y = int(np.floor(kx)), int(np.floor(ky))
+                x, y = math.floor(kx), math.floor(ky)
                 tx = np.uint64((kx - x) * steps + 0.5)
                 ty = np.uint64((ky - y) * steps + 0.5)
                 if x > 0:
@@ -138,7 +139,7 @@ def turn_frames(  # type: ignore[no-untyped-def]
                 frame[column] = complex(re, sign * im) * factor[column]
 
 
-@njit(nogil=True, fastmath=True, cache=True)
+@inner
 def _inside(own, shape, x, y, table, tx, ty):  # type: ignore[no-untyped-def]
     """Weighted sum of 4 x 4 components of one image, none of them conjugate."""
     height, width = shape
@@ -152,7 +153,7 @@ def _inside(own, shape, x, y, table, tx, ty):  # type: ignore[no-untyped-def]
     return _weighted(own, starts, table, tx, ty)  # type: ignore[call-arg]
 
 
-@njit(nogil=True, fastmath=True, cache=True)
+@inner
 def _at_edge(source, x, y, table, tx, ty):  # type: ignore[no-untyped-def]
     """Weighted sum of 4 x 4 components about kx = 0."""
     size = source.shape[0]

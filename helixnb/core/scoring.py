@@ -91,8 +91,10 @@ class Frames:
     def take(self, index: NDArray[np.integer]) -> Frames:
         """Return the frames of some cells, one for each, and no others."""
         frame = self.of_cell[index]
-        of_cell = array_module(frame).arange(len(frame))
-        return Frames(self.data[:, frame], self.power[:, frame], of_cell)
+        xp = array_module(frame)
+        # In the order of the axes, which an index would leave otherwise.
+        data, power = (xp.take(part, frame, 1) for part in (self.data, self.power))
+        return Frames(data, power, xp.arange(len(frame)))
 
 
 def make_frames(
