@@ -330,6 +330,28 @@ def test_bad_optics_are_refused(tmp_path: Path, edit: Edit, message: str) -> Non
         read_metadata(path)
 
 
+@pytest.mark.parametrize(
+    ("column", "neutral", "value"),
+    [
+        ("rlnBeamTiltX", 0.0, -0.3),
+        ("rlnMagMat00", 1.0, 1.02),
+        ("rlnOddZernike", "[0,0,0]", "[0,0.1,0]"),
+    ],
+)
+def test_aberrations_that_are_not_corrected_for_are_told(
+    tmp_path: Path, column: str, neutral: float | str, value: float | str
+) -> None:
+    optics = pd.concat([OPTICS, OPTICS], ignore_index=True)
+    optics["rlnOpticsGroup"] = [1, 2]
+    without = read_metadata(write(tmp_path, particles(), optics))
+    optics[column] = [neutral, neutral]
+    flat = read_metadata(write(tmp_path, particles(), optics))
+    assert flat.notes == without.notes == ()
+    optics[column] = [neutral, value]
+    [note] = read_metadata(write(tmp_path, particles(), optics)).notes
+    assert f"({column} of data_optics)" in note
+
+
 def test_rows_of_optics_groups_without_their_block(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the whole block data_optics"):
         read_metadata(write(tmp_path, particles(), None))

@@ -16,6 +16,18 @@ from helixnb.io.columns import numbers
 #: Microscope settings, in the optics block since RELION 3.1 and in the rows before.
 SCOPE_COLUMNS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 
+_ABERRATIONS = (
+    "rlnBeamTiltX",
+    "rlnBeamTiltY",
+    "rlnOddZernike",
+    "rlnEvenZernike",
+    "rlnMagMat00",
+    "rlnMagMat01",
+    "rlnMagMat10",
+    "rlnMagMat11",
+)
+_NEUTRAL = {"rlnMagMat00": 1.0, "rlnMagMat11": 1.0}
+
 
 def make_optics(path: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make the optics block of a RELION 3.0 table and point its rows to it.
@@ -190,6 +202,34 @@ def image_size(path: Path, optics: pd.DataFrame) -> int | None:
             "all segments with one box size."
         )
     return int(sizes[0])
+
+
+def aberration_note(optics: pd.DataFrame) -> tuple[str, ...]:
+    """Tell the aberrations of the optics block that are not corrected for.
+
+    Parameters
+    ----------
+    optics : DataFrame
+        Optics block.
+
+    Returns
+    -------
+    tuple of str
+        One sentence, or none where all are neutral or not given.
+    """
+    present = []
+    for column in (c for c in _ABERRATIONS if c in optics.columns):
+        # Coefficients of Zernike polynomials are written as [1.2,-0.3].
+        words = optics[column].astype(str).str.findall(r"[^\[\],\s]+").explode()
+        values = pd.to_numeric(words, errors="coerce").dropna()
+        if (values != _NEUTRAL.get(column, 0.0)).any():
+            present.append(column)
+    if not present:
+        return ()
+    return (
+        f"Aberrations are not corrected for ({', '.join(present)} of data_optics): "
+        "they cost resolution where they are strong.",
+    )
 
 
 def completed_optics(optics: pd.DataFrame, box_px: int) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from helixnb.errors import InputError
 from helixnb.io.columns import Float64Array, numbers, optional_numbers
 from helixnb.io.optics import (
     SCOPE_COLUMNS,
+    aberration_note,
     image_size,
     make_optics,
     optics_rows,
@@ -187,7 +188,7 @@ def particle_metadata(
         section=section,
         contrast=np.ones(len(table), np.float32) if contrast is None else contrast,
         native=native,
-        notes=notes,
+        notes=notes + aberration_note(optics),
     )
 
 
