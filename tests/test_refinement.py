@@ -20,6 +20,8 @@ from helixnb.backend import get_backend
 from helixnb.core.cylinder import CylinderGrid
 from helixnb.core.fsc import resolution_A, shell_correlation
 from helixnb.core.masks import cylinder
+from helixnb.core.shift_pattern import without_pattern
+from helixnb.iteration import refinement
 from helixnb.iteration.initial import initial_state
 from helixnb.iteration.job import Job
 from helixnb.iteration.refinement import step
@@ -414,3 +416,19 @@ def test_references_are_regrown_from_a_resolution_on(
     now = used.changed(real_space_symmetry_A=start_A, search_symmetry=search)
     job = Job(case.particles, now, BACKEND, _silent, Stopwatch())
     assert _may_regrow(job, before) is expected
+
+
+def test_shifts_that_go_with_azimuth_are_undone_once(
+    case: _Case, states: list[State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of the bootstrap, in the references: later it may be the picker's."""
+    pattern = {3: 0.8 + 0.5j}
+    monkeypatch.setattr(refinement, "shift_pattern", lambda *_: pattern)
+    last = PARAMETERS.bootstrap_iterations
+    for before in (last - 2, last - 1, last):
+        again = _next(states[before], case.particles)
+        expected = states[before + 1].references
+        if before == last - 1:
+            expected = without_pattern(expected, pattern)
+        np.testing.assert_allclose(again.references, expected, atol=1e-6)
+        np.testing.assert_array_equal(again.half_maps, states[before + 1].half_maps)

@@ -18,6 +18,7 @@ from helixnb.core.poses import Poses
 from helixnb.core.priors import Priors, from_neighbours, seen_from_first_polarity
 from helixnb.core.reconstruction import join_low_resolution
 from helixnb.core.search import PoseSpread
+from helixnb.core.shift_pattern import shift_pattern, without_pattern
 from helixnb.iteration import schedule
 from helixnb.iteration.alignment import align, polarity_by_the_other_half
 from helixnb.iteration.claim import claim
@@ -100,6 +101,8 @@ def _next_state(job: Job, state: State) -> State:
         new_references = references(
             job, state.survey, shared, fsc, plan.bootstrapping, local
         )
+        if plan.bootstrapping and iteration == parameters.bootstrap_iterations:
+            new_references = _without_pattern(job, new_references, poses, plan.used)
     edited = parameters.symmetry != state.symmetry
     estimate = parameters.symmetry if edited else state.estimate
     mature = not plan.bootstrapping or 2 * iteration > parameters.bootstrap_iterations
@@ -150,6 +153,26 @@ def _next_state(job: Job, state: State) -> State:
     )
     said = flags_of(made, particles, claimed, sums[0].grid.k_max, crossed)
     return replace(made, flags=tuple(said))
+
+
+def _without_pattern(
+    job: Job,
+    references: NDArray[np.float32],
+    poses: Poses,
+    used: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Rid the references of shifts that the draw of azimuths left in them.
+
+    Only once, at the end of the bootstrap: what is a fault in a structure that grew
+    from nothing may later be how a picker saw an uneven filament.
+    """
+    pattern = shift_pattern(
+        poses.azimuth_deg[used],
+        poses.shift_px[used],
+        job.particles.filament[used],
+        job.parameters.cyclic,
+    )
+    return without_pattern(references, pattern) if pattern else references
 
 
 def _priors(job: Job, state: State, bootstrapping: bool) -> Priors:
