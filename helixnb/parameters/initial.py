@@ -62,6 +62,6 @@ class InitialParameters:
         group=GROUP,
         doc="First densities that are tried, each with other azimuths, on some of the "
         "images; the refinement goes on from the one that explains them best. None "
-        "tries 3 with a dyad or with fewer than 600 images, else 1.",
+        "tries 3 with a dyad or with fewer than 800 images, else 1.",
         when="More if runs from different seeds end in different maps.",
     )
