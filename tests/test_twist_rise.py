@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -245,3 +246,20 @@ def test_a_point_group_that_the_maps_contradict_is_told(
     assert f"obey {true}" in flag
     assert f"point_group is {imposed}" in flag
     assert not symmetry_flags(found, true)
+
+
+def test_an_imposed_dyad_is_not_denied_for_a_little_noise() -> None:
+    """Poses of an imposed dyad make one: a score just below the helix says nothing."""
+    unit = np.random.default_rng(3).uniform(-9, 9, (5, 3)) * [1, 1, 0.5]
+    density = blobs(helix(unit, TWIST_DEG, RISE_A / PIXEL_A, 40.0), BOX)
+    found = _scores(np.stack([density, density]).astype(np.float32))
+    best = found.joint.best_score
+
+    def told(relative: float, imposed: str) -> bool:
+        dyad = replace(found.dyad, score=relative * best)
+        return bool(symmetry_flags(replace(found, dyad=dyad), imposed))
+
+    assert found.suggested_point_group == "C1"
+    assert not told(0.9, "D1")
+    assert told(0.7, "D1")
+    assert told(0.9, "D2")

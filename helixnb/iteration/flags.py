@@ -31,9 +31,18 @@ _WIDE_SEARCH_DEG = 3.0
 _ROTATIONS_A = 8.0
 """Rotations of the point group are judged on maps at least this fine."""
 
+_DYAD_LOST = 0.8
+"""Score of an imposed dyad, relative to the helix, below which the maps deny it; true
+ones had 0.91 to 1.01, polar filaments refined without it 0.48 to 0.87."""
+
 _CLUSTERED, _BY_CHANCE = 0.3, 8.0
 """Clustering of azimuths and its power over chance, of which one in 3,000 is as high;
 right maps had up to 0.16, collapsed ones 0.35 to 0.9."""
+
+_NEAR_LIMIT, _PILED_UP = 0.85, 0.1
+"""Where the end of a range of tilts begins, as part of it, and the share of the images
+from which on they pile up there: of a normal distribution whose range is two standard
+deviations 9 % do, of one of three 1 %."""
 
 _NO_SYMMETRY = (
     "No helical symmetry is imposed: the map may settle on one of several symmetries "
@@ -75,6 +84,8 @@ def flags_of(
     said += check_flags(made.check)
     if not made.bootstrapping:
         said += azimuth_flags(poses, filament, made.used, parameters.cyclic)
+        said += tilt_flags(poses, made.used, parameters)
+        said += shared_flags(claim, parameters.split_resolution_A)
     if not parameters.dihedral:
         said += polarity_flags(poses, filament, by_the_other_half)
     return said + scale_flags(poses, made.survey.half)
@@ -185,6 +196,29 @@ def fsc_flags(fsc: HalfMapFSC, k_max: int, claim: Claim) -> list[str]:
     return flags
 
 
+def shared_flags(claim: Claim, split_resolution_A: float) -> list[str]:
+    """Tell a result that independent halves say nothing about.
+
+    Parameters
+    ----------
+    claim : Claim
+        Resolution of this iteration.
+    split_resolution_A : float
+        Resolution down to which the halves share their references.
+
+    Returns
+    -------
+    list of str
+    """
+    if claim.resolution_A < split_resolution_A:
+        return []
+    return [
+        f"Independent halves confirm nothing here: down to {split_resolution_A:g} A "
+        "they share one reference. The map, polarities that look certain, and any "
+        "symmetry may be those of noise, and the true resolution coarser."
+    ]
+
+
 def symmetry_flags(scores: SymmetryScores | None, point_group: str) -> list[str]:
     """Risks in the twist-rise score map.
 
@@ -231,11 +265,14 @@ def symmetry_flags(scores: SymmetryScores | None, point_group: str) -> list[str]
             f"The halves prefer symmetries {twist:.2f} deg and {rise:.3f} A apart: the "
             "symmetry is not yet determined by the data."
         )
-    if scores.resolution_A <= _ROTATIONS_A and (
-        scores.suggested_point_group != point_group
+    obeyed = scores.suggested_point_group
+    if point_group.startswith("D") and (
+        scores.dyad.score >= _DYAD_LOST * joint.best_score
     ):
+        obeyed = obeyed.replace("C", "D")
+    if scores.resolution_A <= _ROTATIONS_A and obeyed != point_group:
         flags.append(
-            f"The maps obey {scores.suggested_point_group} as well as their helical "
+            f"The maps obey {obeyed} as well as their helical "
             f"symmetry (dyad {scores.dyad.score:.2f}, helix {joint.best_score:.2f}), "
             f"but point_group is {point_group}: check which of the two is right."
         )
@@ -291,6 +328,41 @@ def azimuth_flags(
         f"({found.strength:.2f}; even ones have 0): the map may have collapsed on to "
         "a flat picture, whose half-maps agree all the same, or the filaments lie on "
         "one side. Look at its cross-section, and start from twist and rise or a map."
+    ]
+
+
+def tilt_flags(
+    poses: Poses, used: NDArray[np.bool_], parameters: Parameters
+) -> list[str]:
+    """Tell tilts that lie at the end of what is searched.
+
+    Parameters
+    ----------
+    poses : Poses
+        Of all particles.
+    used : ndarray of bool, shape (n,)
+        Images of this iteration.
+    parameters : Parameters
+        Largest tilt, and the spread about a prior, three of which are searched.
+
+    Returns
+    -------
+    list of str
+    """
+    tilt = np.abs(poses.tilt_deg[used] - 90)
+    end_deg = parameters.max_tilt_deg
+    around_deg = 3 * parameters.tilt_sd_deg
+    # Priors move along with neighbours: then some lie beyond three spreads of 90.
+    if around_deg < end_deg and tilt.max() < around_deg / _NEAR_LIMIT:
+        end_deg = around_deg
+    share = float((tilt > _NEAR_LIMIT * end_deg).mean())
+    if share <= _PILED_UP:
+        return []
+    return [
+        f"{share:.0%} of the images lie at the end of the tilts searched "
+        f"({end_deg:g} deg): filaments may be tilted more than that, which spoils "
+        "their poses, the rise and the map. Raise max_tilt_deg and tilt_sd_deg, or "
+        "leave these filaments out."
     ]
 
 
