@@ -84,8 +84,10 @@ def flags_of(
     said += check_flags(made.check)
     if not made.bootstrapping:
         said += azimuth_flags(poses, filament, made.used, parameters.cyclic)
-        said += tilt_flags(poses, made.used, parameters)
-        said += shared_flags(claim, parameters.split_resolution_A)
+        # Without signal tilts lie anywhere, at the limit as well.
+        said += shared_flags(claim, parameters.split_resolution_A) or tilt_flags(
+            poses, made.used, parameters
+        )
     if not parameters.dihedral:
         said += polarity_flags(poses, filament, by_the_other_half)
     return said + scale_flags(poses, made.survey.half)
@@ -327,7 +329,8 @@ def azimuth_flags(
         f"Azimuths cluster about {found.order * cyclic} directions "
         f"({found.strength:.2f}; even ones have 0): the map may have collapsed on to "
         "a flat picture, whose half-maps agree all the same, or the filaments lie on "
-        "one side. Look at its cross-section, and start from twist and rise or a map."
+        "one side. Look at its cross-section, and start from a map, or from twist and "
+        "rise where none were given."
     ]
 
 
