@@ -115,7 +115,7 @@ def compare(particles: ParticleSet, device: Backend, iterations: int) -> None:
     print("| stage | CPU, core s / cores | device, s | floor, s |\n|---|---|---|---|")
     for stage in sorted(clock.seconds, key=lambda name: -clock.seconds[name]):
         before = host_clock.cpu_seconds.get(stage, 0.0) / cores
-        floor = f"{floors[stage]:.3f}" if stage in floors else ""
+        floor = f"{floors[stage]:.2g}" if stage in floors else ""
         print(f"| {stage} | {before:.3f} | {clock.seconds[stage]:.3f} | {floor} |")
     print(f"| whole iteration, wall | {host_wall:.3f} | {wall:.3f} | |")
     apart = np.abs(on_device.half_maps - on_host.half_maps).max()
