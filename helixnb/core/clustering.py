@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from helixnb.core.filament_sums import sums_over_chance
+
 ORDERS = 6
 """Harmonics looked at, n = 1 to this, times the order of the point group."""
 
@@ -27,8 +29,7 @@ class Clustering(NamedTuple):
     strength : float
         Length of the mean of exp(i n phi), from 0 (even) to 1 (n narrow clusters).
     power : float
-        Its square over what filaments of random azimuth would have, 1 in the mean and
-        exponentially distributed. At most the number of filaments.
+        Its square over what filaments of random azimuth would have (`filament_sums`).
     """
 
     order: int
@@ -40,9 +41,6 @@ def clustering(
     azimuth_deg: NDArray[np.float64], filament: NDArray[np.int32], cyclic: int
 ) -> Clustering:
     """Find the harmonic by which azimuths cluster most.
-
-    Segments of a filament are not independent, so chance is that of filaments: each
-    keeps its own sum over its segments and is turned at random.
 
     Parameters
     ----------
@@ -59,10 +57,7 @@ def clustering(
     """
     orders = np.arange(1, ORDERS + 1)
     phase = np.exp(1j * cyclic * np.deg2rad(azimuth_deg)[:, None] * orders)
-    sums = np.zeros((int(filament.max()) + 1, ORDERS), complex)
-    np.add.at(sums, filament, phase)
-    total = np.abs(sums.sum(0))
-    chance = (np.abs(sums) ** 2).sum(0)
-    i = int(total.argmax())
-    strength = float(total[i]) / len(azimuth_deg)
-    return Clustering(int(orders[i]), strength, float(total[i] ** 2 / chance[i]))
+    total, power = sums_over_chance(phase, filament)
+    i = int(np.abs(total).argmax())
+    strength = float(np.abs(total[i])) / len(azimuth_deg)
+    return Clustering(int(orders[i]), strength, float(power[i]))

@@ -17,13 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helixnb.backend import fourier
+from helixnb.core.filament_sums import BELIEVED, sums_over_chance
 
 LAST_ORDER = 9
 """Highest harmonic looked at."""
-
-BY_CHANCE = 8.0
-"""Power of a harmonic, over that of filaments shifted at random, from which on it is
-believed; one in 3,000 is as high by chance."""
 
 
 def shift_pattern(
@@ -33,9 +30,6 @@ def shift_pattern(
     cyclic: int,
 ) -> dict[int, complex]:
     """Find how shifts across the filament follow the azimuth.
-
-    Segments of a filament are not independent, so chance is that of filaments, each
-    with its own sum over its segments.
 
     Parameters
     ----------
@@ -52,17 +46,14 @@ def shift_pattern(
         Order n (odd, a multiple of `cyclic`) to amplitude a, where the shift has a
         part Re(a exp(i n phi)), in pixels, beyond chance.
     """
-    found = {}
-    for order in range(3, LAST_ORDER + 1, 2):
-        if order % cyclic:
-            continue
-        terms = shift_px * np.exp(-1j * order * np.deg2rad(azimuth_deg))
-        real = np.bincount(filament, terms.real)
-        sums = real + 1j * np.bincount(filament, terms.imag)
-        total, chance = abs(sums.sum()) ** 2, (np.abs(sums) ** 2).sum()
-        if total > BY_CHANCE * chance:
-            found[order] = complex(2 * sums.sum() / len(shift_px))
-    return found
+    odd = np.arange(3, LAST_ORDER + 1, 2)
+    orders = odd[odd % cyclic == 0]
+    turned = np.exp(-1j * np.deg2rad(azimuth_deg)[:, None] * orders)
+    total, power = sums_over_chance(shift_px[:, None] * turned, filament)
+    amplitude = 2 * total / len(shift_px)
+    return {
+        int(orders[i]): complex(amplitude[i]) for i in np.flatnonzero(power > BELIEVED)
+    }
 
 
 def without_pattern(
@@ -82,13 +73,11 @@ def without_pattern(
     ndarray of float32, shape (n, box, box, box)
     """
     box = maps.shape[-1]
-    frequency = np.fft.fftfreq(box)
-    y, x = frequency[:, None], frequency[None, : box // 2 + 1].copy()
-    x = np.abs(x)
+    y, x = fourier.fftfreq(box)[:, None], fourier.rfftfreq(box)
     theta, radius = np.arctan2(y, x), np.hypot(x, y)
-    shift_px = sum(
-        (a * np.exp(1j * n * theta)).real for n, a in pattern.items()
-    ) * np.ones_like(radius)
+    shift_px = np.zeros_like(radius)
+    for order, amplitude in pattern.items():
+        shift_px += (amplitude * np.exp(1j * order * theta)).real
     ramp = np.exp(-2j * np.pi * radius * shift_px).astype(np.complex64)
     # Each plane across the axis is moved alike, so two dimensions are enough.
     planes = fourier.rfft2(fourier.ifftshift(maps, axes=(-2, -1)))

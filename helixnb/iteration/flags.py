@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from helixnb.core.blind_check import BlindCheck
 from helixnb.core.clustering import clustering
+from helixnb.core.filament_sums import BELIEVED
 from helixnb.core.fsc import HalfMapFSC
 from helixnb.core.particle_scale import MOST_LEFT_OUT, left_out
 from helixnb.core.poses import Poses
@@ -35,9 +36,8 @@ _DYAD_LOST = 0.8
 """Score of an imposed dyad, relative to the helix, below which the maps deny it; true
 ones had 0.91 to 1.01, polar filaments refined without it 0.48 to 0.87."""
 
-_CLUSTERED, _BY_CHANCE = 0.3, 8.0
-"""Clustering of azimuths and its power over chance, of which one in 3,000 is as high;
-right maps had up to 0.16, collapsed ones 0.35 to 0.9."""
+_CLUSTERED = 0.3
+"""Clustering of azimuths; right maps had up to 0.16, collapsed ones 0.35 to 0.9."""
 
 _NEAR_LIMIT, _PILED_UP = 0.85, 0.1
 """Where the end of a range of tilts begins, as part of it, and the share of the images
@@ -323,7 +323,7 @@ def azimuth_flags(
     list of str
     """
     found = clustering(poses.azimuth_deg[used], filament[used], cyclic)
-    if found.strength < _CLUSTERED or found.power < _BY_CHANCE:
+    if found.strength < _CLUSTERED or found.power < BELIEVED:
         return []
     return [
         f"Azimuths cluster about {found.order * cyclic} directions "
